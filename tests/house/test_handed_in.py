@@ -1,0 +1,80 @@
+"""Time, chance, threads and sockets are handed in; this is the list of who implements them.
+
+The banned names stand once, in pyproject.toml, where an editor sees them too. Here stands, for each file that may use
+some of them, which and why; a file that uses another name, or no longer uses the one that it was given, fails.
+"""
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tests.house.sources import ROOT, Source, is_within, names_used, sources
+
+ALLOWED: Final[dict[str, dict[str, str]]] = {
+    "src/aiki/clock.py": {
+        "time": "implements the system's clock",
+        "random.SystemRandom": "implements chance",
+    },
+}
+
+RUFF: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"][
+    "lint"
+]
+BANNED: Final[dict[str, dict[str, str]]] = RUFF["flake8-tidy-imports"]["banned-api"]
+
+
+def test_a_module_uses_no_time_chance_thread_or_socket_but_by_the_list() -> None:
+    assert [
+        f"{source.at(node)} uses {name}. {BANNED[banned]['msg']}"
+        for source in sources("src")
+        for node, name, banned in _banned(source)
+        if banned not in ALLOWED.get(source.path, {})
+    ] == []
+
+
+def test_the_list_names_nothing_that_is_no_longer_used() -> None:
+    used = {(source.path, banned) for source in sources("src") for _, _, banned in _banned(source)}
+
+    assert {(path, name) for path, names in ALLOWED.items() for name in names} - used == set()
+
+
+def test_ruff_exempts_the_files_of_the_list_and_no_others() -> None:
+    exempt = [
+        pattern
+        for pattern, rules in RUFF["per-file-ignores"].items()
+        if "TID251" in rules and pattern.startswith("src/")
+    ]
+
+    assert sorted(exempt) == sorted(ALLOWED)
+    assert [source.path for source in sources("src") if "noqa: TID251" in source.text] == []
+
+
+def test_no_source_of_chance_is_made_without_a_seed() -> None:
+    assert [
+        source.at(node)
+        for source in sources("src")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and not node.args and not node.keywords
+        if any(use is node.func and name == "random.Random" for use, name in names_used(source))
+    ] == []
+
+
+def test_no_test_sleeps() -> None:
+    assert [
+        source.at(node) for source in sources("tests") for node, name in names_used(source) if name == "time.sleep"
+    ] == []
+
+
+def test_the_search_sees_through_aliases() -> None:
+    text = "import datetime as d\nfrom time import monotonic as m\nimport os\nd.datetime.now()\nos.urandom(8)\nos.getcwd()\n"
+    planted = Source(path="planted.py", text=text, tree=ast.parse(text))
+
+    assert {banned for _, _, banned in _banned(planted)} == {"datetime.datetime.now", "time", "os.urandom"}
+
+
+def _banned(source: Source) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:
+    for node, name in names_used(source):
+        for banned in BANNED:
+            if is_within(name, banned):
+                yield node, name, banned
