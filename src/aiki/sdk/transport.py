@@ -1,0 +1,108 @@
+"""The road between client or worker and a server: in process today, over HTTP as well.
+
+The rule: a transport carries the messages of `aiki.model.wire` and nothing else; each call can be repeated.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Raw
+
+from aiki.model.wire import (
+    Announce,
+    Commit,
+    CommitAnswer,
+    Control,
+    Goodbye,
+    HandBack,
+    JournalPage,
+    PollAnswer,
+    PollRequest,
+    RunFilter,
+    RunInfo,
+    RunPage,
+    SendEvent,
+    Standing,
+    Started,
+    StartRun,
+    WaitAnswer,
+    WaitRequest,
+)
+
+__all__ = ["ClientTransport", "Transport", "WorkerTransport"]
+
+
+class ClientTransport(Protocol):
+    """What a client asks of a server. Raises `Unavailable` where there is none."""
+
+    async def start(self, starts: Sequence[StartRun]) -> list[Started]:
+        """Start many runs; one answer for each, in order."""
+        ...
+
+    async def send(self, events: Sequence[SendEvent]) -> list[Standing]:
+        """Send many events; one answer for each, in order."""
+        ...
+
+    async def control(self, requests: Sequence[Control]) -> list[Standing]:
+        """Cancel, terminate, wake or requeue; one answer for each, in order."""
+        ...
+
+    async def wait(self, request: WaitRequest) -> WaitAnswer:
+        """Wait for the end of any of many runs."""
+        ...
+
+    async def info(self, namespace: str, run_id: str) -> RunInfo | None:
+        """Return a run with payloads and open waits, or None."""
+        ...
+
+    async def by_reference(self, namespace: str, workflow: str, reference_id: str) -> RunInfo | None:
+        """Return the run that bears a reference id, or None."""
+        ...
+
+    async def list(self, runs: RunFilter) -> RunPage:
+        """Return a page of runs."""
+        ...
+
+    async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
+        """Return what a run published under `name`, or None."""
+        ...
+
+    async def journal(self, namespace: str, run_id: str, after_seq: int) -> JournalPage:
+        """Return a page of a run's journal, for people."""
+        ...
+
+
+class WorkerTransport(Protocol):
+    """What a worker asks of a server."""
+
+    async def announce(self, announce: Announce) -> PollAnswer:
+        """Open a session."""
+        ...
+
+    async def poll(self, request: PollRequest) -> PollAnswer:
+        """Renew the session, state what is held, bring work."""
+        ...
+
+    async def commit(self, commits: Sequence[Commit]) -> list[CommitAnswer]:
+        """Make turns durable; one answer for each, in order."""
+        ...
+
+    async def fetch(self, session_id: str, run_id: str, epoch: int, after_seq: int) -> JournalPage:
+        """Return the next page of the journal of a run that the session owns."""
+        ...
+
+    async def hand_back(self, request: HandBack) -> None:
+        """Give up claims."""
+        ...
+
+    async def goodbye(self, request: Goodbye) -> None:
+        """End a session."""
+        ...
+
+
+class Transport(ClientTransport, WorkerTransport, Protocol):
+    """Both, with an end."""
+
+    async def close(self) -> None:
+        """Release connections. Nothing is sent after it."""
+        ...
