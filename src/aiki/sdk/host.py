@@ -5,10 +5,10 @@ when each call is answered. The worker implements `RunHost`; tests may script on
 """
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from random import Random
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import Raw, Struct
@@ -17,6 +17,8 @@ from aiki.model.retry import Retry
 from aiki.model.run import RunEnd
 from aiki.model.wire import RunOptions
 from aiki.sdk.signature import CallShape
+
+R = TypeVar("R")
 
 __all__ = ["ChildCall", "ChildFacts", "EventAnswer", "RunFacts", "RunHost", "TaskCall", "TaskDefinition"]
 
@@ -99,6 +101,11 @@ class RunHost(Protocol):
 
     The methods that return a coroutine count the call when it is first stepped, not when it is made. A coroutine that
     is cancelled withdraws its call.
+
+    The sdk hands these coroutines to the author as they are: another coroutine around one would not hash by the order
+    of its creation. So each is told what its `await` gives: the host calls `decode` once, with the delivered answer,
+    as the last thing before the code goes on, and what `decode` raises (`InvalidInput`, `RunFailed`, ...) is raised
+    there. It neither waits nor calls the host. `call_task` decodes by `call.task.shape.returns` itself.
     """
 
     facts: RunFacts
@@ -118,19 +125,26 @@ class RunHost(Protocol):
         """Run a task; the answer is its decoded result. Raises `TaskFailed`."""
         ...
 
-    def start_child(self, call: ChildCall) -> Coroutine[Any, Any, ChildFacts]:
+    def start_child(self, call: ChildCall, decode: Callable[[ChildFacts], R]) -> Coroutine[Any, Any, R]:
         """Start a child. Raises `ReferenceConflict` where it is refused."""
         ...
 
-    def wait_child(self, run_id: str, timeout_ms: int | None) -> Coroutine[Any, Any, RunEnd | None]:
-        """Wait for a run's end; None where it did not come in time."""
+    def wait_child(
+        self, run_id: str, timeout_ms: int | None, *, decode: Callable[[RunEnd | None], R]
+    ) -> Coroutine[Any, Any, R]:
+        """Wait for a run's end; the answer is None where it did not come in time.
+
+        If `decode` raises a `RunFailed`, the host notes on it the entry that delivered the end (`_entry_seq`).
+        """
         ...
 
-    def sleep(self, name: str, duration_ms: int) -> Coroutine[Any, Any, bool]:
+    def sleep(self, name: str, duration_ms: int, *, decode: Callable[[bool], R]) -> Coroutine[Any, Any, R]:
         """Sleep; the answer is whether it was woken early."""
         ...
 
-    def wait_event(self, name: str, timeout_ms: int | None) -> Coroutine[Any, Any, EventAnswer]:
+    def wait_event(
+        self, name: str, timeout_ms: int | None, *, decode: Callable[[EventAnswer], R]
+    ) -> Coroutine[Any, Any, R]:
         """Wait for an event by its name on the wire."""
         ...
 
