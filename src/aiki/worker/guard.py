@@ -1,0 +1,171 @@
+"""A guard at the interpreter's own doors: workflow code opens no file, no socket, no process and no thread.
+
+One audit hook for the process, installed when workflow code first runs; Python offers no way to take one out again.
+The rule: it judges only the thread that runs workflow code, only while it does, and looks at frames only when one
+of the events in `REFUSED` is raised. All else costs one look-up.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any, Final, TypeVar
+
+from aiki.errors import NotAllowedInWorkflow
+
+__all__ = ["PASSING_MODULES", "REFUSED", "boundary", "enter", "leave", "workflow_code"]
+
+_MOVE: Final = "Move it into a task"
+
+REFUSED: Final[dict[str, str]] = {
+    event: way_out
+    for way_out, events in {
+        _MOVE: (
+            # files
+            *("open", "os.chmod", "os.chown", "os.link", "os.listdir", "os.mkdir", "os.remove", "os.rename"),
+            *("os.rmdir", "os.scandir", "os.symlink", "os.truncate", "os.utime", "glob.glob", "glob.glob/2"),
+            *("shutil.chown", "shutil.copyfile", "shutil.copymode", "shutil.copystat", "shutil.copytree"),
+            *("shutil.make_archive", "shutil.move", "shutil.rmtree", "shutil.unpack_archive"),
+            *("tempfile.mkdtemp", "tempfile.mkstemp", "sqlite3.connect", "builtins.input"),
+            # the network
+            *("socket.__new__", "socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyaddr"),
+            *("socket.gethostbyname", "socket.gethostname", "socket.getnameinfo", "socket.getservbyname"),
+            *("socket.getservbyport", "socket.sendmsg", "socket.sendto", "socket.sethostname"),
+            *("ftplib.connect", "ftplib.sendcmd", "http.client.connect", "http.client.send", "imaplib.open"),
+            *("imaplib.send", "nntplib.connect", "nntplib.putline", "poplib.connect", "poplib.putline"),
+            *("smtplib.connect", "smtplib.send", "telnetlib.Telnet.open", "telnetlib.Telnet.write"),
+            *("urllib.Request", "webbrowser.open"),
+            # processes
+            *("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile"),
+            *("os.startfile/2", "os.system", "pty.spawn", "_winapi.CreateProcess"),
+            # threads
+            *("_thread.start_new_thread", "_thread.start_joinable_thread"),
+        ),
+        "Use run.sleep(...), which is durable and holds up nobody": ("time.sleep",),
+    }.items()
+    for event in events
+}
+"""What is refused: the audit event, and the way out."""
+
+PASSING_MODULES: Final = frozenset(
+    {
+        "_frozen_importlib",
+        "_frozen_importlib_external",
+        "_pytest",  # rewrites assertions while it imports
+        "bdb",  # a breakpoint reads sources and its settings
+        "importlib",
+        "inspect",  # sources, by linecache
+        "linecache",
+        "logging",  # a handler may write wherever it likes: what it writes is not read back
+        "pdb",
+        "pkgutil",
+        "pydoc",
+        "tokenize",
+        "traceback",
+        "warnings",  # shows the line that warns
+        "weakref",  # finalizers of whatever the collector finds while workflow code runs
+        "zipimport",
+        "zoneinfo",  # time zones are part of the installation, as modules are
+    }
+)
+"""Whose opens pass: these read what belongs to the program (its code, its time zones) or report on it."""
+
+_FINALIZER: Final = "__del__"
+_FRAMES_MAX: Final = 10_000
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _ThisThread(threading.local):
+    """Whether this thread runs workflow code."""
+
+    judged = False
+
+
+_this_thread: Final = _ThisThread()
+_boundaries: Final[set[CodeType]] = set()
+_install_once: Final = threading.Lock()
+_installed = False
+
+
+def boundary(function: F) -> F:
+    """Mark the function that calls workflow code: frames above it are not the author's."""
+    _boundaries.add(function.__code__)
+    return function
+
+
+def enter() -> bool:
+    """Judge this thread from now on; return what to hand to `leave`."""
+    if not _installed:
+        _install()
+    judged = _this_thread.judged
+    _this_thread.judged = True
+    return judged
+
+
+def leave(judged: bool, /) -> None:
+    """Judge this thread as it was judged before `enter`."""
+    _this_thread.judged = judged
+
+
+@contextmanager
+def workflow_code() -> Iterator[None]:
+    """Judge what this thread does in the body, as `enter` and `leave` do.
+
+    >>> with workflow_code():
+    ...     open("orders.json")
+    Traceback (most recent call last):
+    aiki.errors.NotAllowedInWorkflow: open('orders.json') in workflow code cannot be replayed. Move it into a task.
+    """
+    judged = enter()
+    try:
+        yield
+    finally:
+        leave(judged)
+
+
+def _install() -> None:
+    global _installed
+    with _install_once:
+        if not _installed:
+            sys.addaudithook(_hook())
+            _installed = True
+
+
+def _hook() -> Callable[[str, tuple[Any, ...]], None]:
+    # All names in cells: while the interpreter shuts down, a module's globals go before its hooks do.
+    refused, this_thread, passes, refuse = REFUSED, _this_thread, _passes, _refuse
+    frame_of = sys._getframe
+
+    def judge(event: str, args: tuple[Any, ...]) -> None:
+        if event in refused and this_thread.judged:
+            # Looking at frames raises events as well, and so might the error's own text.
+            this_thread.judged = False
+            try:
+                if not passes(frame_of(1)):
+                    refuse(event, args)
+            finally:
+                this_thread.judged = True
+
+    return judge
+
+
+def _passes(frame: FrameType | None) -> bool:
+    """Return whether someone whose opens pass stands between the workflow code and the door."""
+    for _ in range(_FRAMES_MAX):
+        if frame is None or frame.f_code in _boundaries:
+            return False
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] in PASSING_MODULES or frame.f_code.co_name == _FINALIZER:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _refuse(event: str, args: tuple[Any, ...]) -> None:
+    way_out = REFUSED[event]
+    what = f"{event}({args[0]!r:.80})" if args and isinstance(args[0], str | bytes | int) else event
+    raise NotAllowedInWorkflow(f"{what} in workflow code cannot be replayed. {way_out}.", event=event)

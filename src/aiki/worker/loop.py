@@ -1,0 +1,474 @@
+"""The event loop that workflow code runs on: one per run, driven by hand.
+
+`run_until_idle` executes what is ready, first in, first out, until nothing is, and returns. There are no sockets, no
+threads and no wall clock on it: time is the run's logical time, and a timer is announced to the host, which makes it
+durable and rings it. Hence everything of asyncio that only waits works here, and the same on every replay.
+
+The rule: whatever happens on this loop follows from what the host delivers, and in what order. So every method of
+`AbstractEventLoop` is either written out below or refused by name, those of Python versions to come included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import sys
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextvars import Context, copy_context
+from types import CodeType
+from typing import Any, Final, NoReturn, Protocol, TypeVar
+
+from aiki.errors import NotAllowedInWorkflow
+from aiki.worker import guard
+from aiki.worker.ordered import OrderedCoroutine, OrderedFuture, OrderedTask
+
+__all__ = ["LoopHost", "WorkflowLoop", "WorkflowTimer"]
+
+T = TypeVar("T")
+
+_FRAMES_OF_AS_COMPLETED_MAX: Final = 5
+
+
+class LoopHost(Protocol):
+    """Who drives the loop: keeps its time, makes its timers durable, hears of its failures."""
+
+    def now_s(self) -> float:
+        """Return the run's logical time in seconds."""
+        ...
+
+    def timer_opened(self, timer: WorkflowTimer) -> None:
+        """A timer waits for its time; hand it to `WorkflowLoop.ring` when that has come."""
+        ...
+
+    def timer_closed(self, timer: WorkflowTimer) -> None:
+        """A timer was cancelled before it rang."""
+        ...
+
+    def callback_failed(self, context: dict[str, Any]) -> None:
+        """An error that nobody waits for, as asyncio describes it ("message", "exception", "future", ...).
+
+        The garbage collector may call this too, at any moment and in any thread: only write it down.
+        """
+        ...
+
+
+class WorkflowTimer(asyncio.TimerHandle):
+    """A durable timer. Timers are told apart by identity, and sorted by their time, then by their creation."""
+
+    __slots__ = ("order",)
+
+    def __init__(
+        self, when_s: float, callback: Callable[..., Any], args: tuple[Any, ...], loop: WorkflowLoop, context: Context
+    ) -> None:
+        self.order: int = loop.next_order()
+        super().__init__(when_s, callback, args, loop, context)
+        self._scheduled = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the host has been told of it, and it has neither rung nor been cancelled."""
+        return self._scheduled
+
+    def __hash__(self) -> int:
+        return self.order
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, WorkflowTimer):
+            return NotImplemented
+        return (self.when(), self.order) < (other.when(), other.order)
+
+
+class _Ready(asyncio.Handle):
+    """A handle made without the questions that asyncio's own asks (is this debug mode? where was it created?)."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Callable[..., Any], args: tuple[Any, ...], loop: WorkflowLoop, context: Context
+    ) -> None:
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = context
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
+class _Refused:
+    """Stands in a class body for the methods that it is assigned to, and puts into each place one that refuses."""
+
+    def __init__(self, way_out: str) -> None:
+        self._way_out = way_out
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        message = f"loop.{name}() cannot be replayed and is not allowed in workflow code. {self._way_out}."
+
+        def refuse(*_args: Any, **_options: Any) -> NoReturn:
+            raise NotAllowedInWorkflow(message, method=name)
+
+        refuse.__name__ = name
+        refuse.__qualname__ = f"{owner.__qualname__}.{name}"
+        refuse.__doc__ = f"Raises `NotAllowedInWorkflow`. {self._way_out}."
+        setattr(owner, name, refuse)
+
+
+def _refused(way_out: str) -> Any:
+    return _Refused(way_out)
+
+
+_MOVE: Final = "Move it into a task"
+_DRIVEN: Final = "The worker drives this loop: await what you wait for"
+
+
+class WorkflowLoop(asyncio.AbstractEventLoop):
+    """The loop of one run.
+
+    Args:
+        host: who drives it.
+        base: where the hashes of what is created on it begin, from `ordered.base_of(run_id)`.
+
+    Attributes:
+        is_evicting: whether its tasks are being unwound, or have been. A durable call made meanwhile records
+            nothing and waits for a future that never comes (`await loop.create_future()`), where the eviction meets
+            it. Were it to raise at once, an author's `while True: try ... except: pass` would spin for ever.
+        next_order: returns the hash of the next thing that is created on this loop.
+        steps: how many callbacks it has begun to execute.
+    """
+
+    __slots__ = (
+        "_asyncgens",
+        "_host",
+        "_is_running",
+        "_pruned_at_steps",
+        "_ready",
+        "_tasks",
+        "is_evicting",
+        "next_order",
+        "steps",
+    )
+
+    def __init__(self, host: LoopHost, *, base: int) -> None:
+        self._host = host
+        self._ready: list[asyncio.Handle] = []
+        self._tasks: list[OrderedTask[Any]] = []
+        self._asyncgens: list[weakref.ref[AsyncGenerator[Any, Any]]] | None = None
+        self._pruned_at_steps = 0
+        self._is_running = False
+        self.is_evicting = False
+        self.next_order: Callable[[], int] = itertools.count(base).__next__
+        self.steps = 0
+
+    def __repr__(self) -> str:
+        state = "evicted" if self.is_evicting else "running" if self._is_running else "idle"
+        return f"<{type(self).__name__} {state} steps={self.steps} ready={len(self._ready)}>"
+
+    # Driving it
+
+    @guard.boundary
+    def run_until_idle(self) -> None:
+        """Execute what is ready, first in, first out, and what that makes ready, until nothing is.
+
+        Call it from a plain callback or a thread without a loop. An `Exception` that a callback raises goes to the
+        host, as in asyncio; what ends programs (`KeyboardInterrupt`, `SystemExit`) comes out here, and the rest of
+        what is ready stays so.
+
+        Raises:
+            RuntimeError: it runs already, or has been evicted.
+        """
+        if self.is_evicting:
+            raise RuntimeError(f"{self!r} does not run again")
+        before = self.take_over()
+        try:
+            while self._ready:
+                batch = iter(self._ready)
+                self._ready = []
+                try:
+                    for handle in batch:
+                        if handle._cancelled:
+                            continue
+                        self.steps += 1
+                        try:
+                            handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]  # as asyncio's own loop does
+                        except (Exception, asyncio.CancelledError) as error:
+                            self._report(handle, error)
+                except BaseException:
+                    self._ready = [*batch, *self._ready]
+                    raise
+                if self.steps - self._pruned_at_steps > 2 * len(self._tasks):
+                    self._forget_finished()
+        finally:
+            self.give_back(before)
+
+    def ring(self, timer: WorkflowTimer) -> None:
+        """The time of this timer has come: its callback runs with the next `run_until_idle`."""
+        if timer._scheduled:
+            timer._scheduled = False
+            self._ready.append(timer)
+
+    def take_over(self) -> tuple[Any, ...]:
+        """Become this thread's running loop, and have its workflow code judged; return what `give_back` takes.
+
+        Raises:
+            RuntimeError: it runs already.
+        """
+        if self._is_running:
+            raise RuntimeError(f"{self!r} is driven from within itself")
+        self._is_running = True
+        outer = asyncio._get_running_loop()
+        outer_task = swap_current_task(outer, None) if outer is not None else None
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=self._asyncgen_begun, finalizer=self._asyncgen_dropped)
+        asyncio._set_running_loop(self)
+        return outer, outer_task, hooks, guard.enter()
+
+    def give_back(self, before: tuple[Any, ...]) -> None:
+        """Let the thread have its own loop again."""
+        outer, outer_task, hooks, judged = before
+        guard.leave(judged)
+        asyncio._set_running_loop(outer)
+        if outer_task is not None:
+            swap_current_task(outer, outer_task)
+        sys.set_asyncgen_hooks(*hooks)
+        self._is_running = False
+
+    def abandon(self) -> list[OrderedTask[Any]]:
+        """Close the loop for good, and return its unfinished tasks, the newest first; see `eviction`."""
+        self.is_evicting = True
+        self._ready.clear()
+        unfinished = [task for task in reversed(self._tasks) if not task.done()]
+        self._tasks = []
+        return unfinished
+
+    def open_asyncgens(self) -> list[AsyncGenerator[Any, Any]]:
+        """Return the asynchronous generators that have begun and not ended, the newest first; forget them."""
+        known, self._asyncgens = self._asyncgens or [], None
+        found = [agen for reference in reversed(known) if (agen := reference()) is not None]
+        return [agen for agen in found if agen.ag_frame is not None]
+
+    def _forget_finished(self) -> None:
+        # Unfinished tasks are held, so that when one ends never depends on the collector. Finished ones are let go
+        # once in as many steps as there are tasks: cheap on average, and a failure that nobody saw is told soon.
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._pruned_at_steps = self.steps
+
+    def _report(self, handle: asyncio.Handle, error: BaseException) -> None:
+        message = f"Exception in callback {getattr(handle, '_callback', None)!r}"
+        self.call_exception_handler({"message": message, "exception": error, "handle": handle})
+
+    # What asyncio asks for
+
+    def time(self) -> float:
+        """Return the run's logical time in seconds."""
+        return self._host.now_s()
+
+    def call_soon(  # type: ignore[override]  # typeshed types it by the callback's arguments
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Execute a callback after those that are ready. Nothing ever does on a loop that is evicted."""
+        handle = _Ready(callback, args, self, copy_context() if context is None else context)
+        if not self.is_evicting:
+            self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]  # typeshed types it by the callback's arguments
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Execute a callback in `delay` seconds of logical time: a durable timer."""
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]  # typeshed types it by the callback's arguments
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> WorkflowTimer:
+        """Execute a callback at a logical time in seconds: a durable timer, or at once where that has passed."""
+        if math.isnan(when):
+            raise ValueError("a timer needs a time, not NaN")
+        timer = WorkflowTimer(when, callback, args, self, copy_context() if context is None else context)
+        if self.is_evicting or when == math.inf:
+            return timer
+        if when <= self.time():
+            self._ready.append(timer)
+        else:
+            timer._scheduled = True
+            self._host.timer_opened(timer)
+        return timer
+
+    def _timer_handle_cancelled(self, timer: asyncio.TimerHandle) -> None:
+        if isinstance(timer, WorkflowTimer) and timer._scheduled:
+            timer._scheduled = False
+            if not self.is_evicting:
+                self._host.timer_closed(timer)
+
+    def create_future(self) -> OrderedFuture[Any]:
+        """Return a future of this loop."""
+        return OrderedFuture(loop=self)
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **more: Any,
+    ) -> OrderedTask[T]:
+        """Return a task that executes `coro`. It is held until it ends.
+
+        Raises:
+            NotAllowedInWorkflow: `asyncio.as_completed` asks for it, and `coro` has no place in its set.
+        """
+        if self.is_evicting:
+            return self._stillborn(coro)
+        if _is_unordered_in_as_completed(coro):
+            coro.close()
+            raise NotAllowedInWorkflow(
+                "asyncio.as_completed puts what it is given into a set, and the order of coroutines there is not the"
+                " same on replay. Give it tasks (asyncio.create_task) or durable calls, or use asyncio.gather."
+            )
+        task = OrderedTask(coro, loop=self, name=name, context=context, **more)
+        self._tasks.append(task)
+        return task
+
+    def _stillborn(self, coro: Coroutine[Any, Any, T]) -> OrderedTask[T]:
+        coro.close()
+        task = OrderedTask(coro, loop=self)
+        task._log_destroy_pending = False
+        return task
+
+    def is_running(self) -> bool:
+        """Return whether it executes callbacks right now."""
+        return self._is_running
+
+    def is_closed(self) -> bool:
+        """Return whether it has ended for good."""
+        return self.is_evicting
+
+    def close(self) -> None:
+        """End it for good. What is unfinished stays where it stands: `eviction.evict` unwinds first."""
+        if self._is_running:
+            raise RuntimeError(f"{self!r} cannot be closed while it runs")
+        self.abandon()
+
+    def get_debug(self) -> bool:
+        """Return False: there is no debug mode of its own."""
+        return False
+
+    def set_debug(self, enabled: bool) -> None:
+        """Take False, which it is."""
+        if enabled:
+            raise NotAllowedInWorkflow("a workflow's loop has no debug mode", method="set_debug")
+
+    def get_task_factory(self) -> None:
+        """Return None: the loop makes its tasks itself."""
+
+    def set_task_factory(self, factory: object) -> None:
+        """Take None, which it is."""
+        if factory is not None:
+            message = "loop.set_task_factory(): a workflow's loop makes its tasks itself, so that they are in order"
+            raise NotAllowedInWorkflow(message, method="set_task_factory")
+
+    def get_exception_handler(self) -> None:
+        """Return None: the host hears of errors that nobody waits for."""
+
+    def set_exception_handler(self, handler: object) -> None:
+        """Take None, which it is."""
+        if handler is not None:
+            message = (
+                "loop.set_exception_handler(): the handler would be called by the garbage collector, at moments that"
+                " no replay repeats. The worker logs such errors; await your tasks to handle them yourself."
+            )
+            raise NotAllowedInWorkflow(message, method="set_exception_handler")
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Tell the host of an error that nobody waits for."""
+        self.call_exception_handler(context)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Tell the host of an error that nobody waits for; on a loop that is evicted, nobody."""
+        if not self.is_evicting:
+            self._host.callback_failed(context)
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close the asynchronous generators that are open, the newest first."""
+        for agen in self.open_asyncgens():
+            await agen.aclose()
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Return: there is no executor."""
+
+    def _asyncgen_begun(self, agen: AsyncGenerator[Any, Any]) -> None:
+        known = self._asyncgens
+        if known is None:
+            known = self._asyncgens = []
+        elif len(known) & len(known) - 1 == 0:  # whenever their number is a power of two
+            known[:] = [seen for seen in known if (old := seen()) is not None and old.ag_frame is not None]
+        known.append(weakref.ref(agen))
+
+    def _asyncgen_dropped(self, agen: AsyncGenerator[Any, Any]) -> None:
+        # Only while this loop runs does what is dropped follow from the code. Else the collector has come by, at a
+        # moment that no replay repeats, and the generator goes as it is.
+        if asyncio._get_running_loop() is self and not self.is_evicting:
+            self.create_task(agen.aclose())
+
+    # What nobody can replay
+
+    run_forever = run_until_complete = stop = _refused(_DRIVEN)
+    call_soon_threadsafe = _refused("Other threads reach a run by its events: handle.events.<name>.send(...)")
+    run_in_executor = set_default_executor = _refused(_MOVE)
+    add_signal_handler = remove_signal_handler = _refused("Signals belong to the worker, or your own program")
+    add_reader = remove_reader = add_writer = remove_writer = _refused(_MOVE)
+    getaddrinfo = getnameinfo = create_connection = create_server = create_unix_connection = _refused(_MOVE)
+    create_unix_server = create_datagram_endpoint = connect_accepted_socket = start_tls = _refused(_MOVE)
+    sendfile = connect_read_pipe = connect_write_pipe = subprocess_shell = subprocess_exec = _refused(_MOVE)
+    sock_recv = sock_recv_into = sock_recvfrom = sock_recvfrom_into = sock_sendall = _refused(_MOVE)
+    sock_sendto = sock_connect = sock_accept = sock_sendfile = _refused(_MOVE)
+
+
+def _refuse_the_rest() -> None:
+    """Refuse also what a later Python adds to `AbstractEventLoop`."""
+    for name in dir(asyncio.AbstractEventLoop):
+        if not name.startswith("__") and name not in vars(WorkflowLoop):
+            _Refused(_MOVE).__set_name__(WorkflowLoop, name)
+
+
+_refuse_the_rest()
+
+
+if sys.version_info >= (3, 14):
+    from asyncio.tasks import _swap_current_task as swap_current_task
+else:
+
+    def swap_current_task(_loop: asyncio.AbstractEventLoop, _task: asyncio.Task[Any] | None) -> None:
+        """Below 3.14 each loop has a current task of its own; from then on, each thread."""
+
+
+def _code_of_as_completed() -> set[CodeType]:
+    iterator = getattr(asyncio.tasks, "_AsCompletedIterator", None)  # from 3.13 on
+    functions = (asyncio.as_completed, *(() if iterator is None else (iterator.__init__,)))
+    return {function.__code__ for function in functions}
+
+
+_AS_COMPLETED: Final = _code_of_as_completed()
+_ENSURE_FUTURE: Final = {
+    function.__code__
+    for name in ("ensure_future", "_ensure_future")  # the latter below 3.12
+    if (function := getattr(asyncio.tasks, name, None)) is not None
+}
+
+
+def _is_unordered_in_as_completed(coro: object) -> bool:
+    """Return whether this is called by `create_task` for `asyncio.as_completed`, with a coroutine that has no order."""
+    frame = sys._getframe(2)
+    if frame.f_code not in _ENSURE_FUTURE or isinstance(coro, OrderedCoroutine):
+        return False
+    for _ in range(_FRAMES_OF_AS_COMPLETED_MAX):
+        if frame.f_code in _AS_COMPLETED:
+            return True
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return False
