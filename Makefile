@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
-WORKERS ?= auto
+WORKERS ?= logical
 
 BIN := .venv/bin
 RUNTIME := .venv/.runtime

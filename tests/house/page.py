@@ -38,13 +38,16 @@ def run(page: Path) -> None:
     """Execute the blocks of a page as the module `__main__`."""
     module = ModuleType("__main__")
     module.__file__ = str(page)
-    sys.modules["__main__"] = module
-    for block in blocks(page.read_text(encoding="utf-8"), "python"):
-        code = compile(block, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        if code.co_flags & inspect.CO_COROUTINE:
-            asyncio.run(eval(code, vars(module)))
-        else:
-            exec(code, vars(module))
+    ours, sys.modules["__main__"] = sys.modules["__main__"], module
+    try:
+        for block in blocks(page.read_text(encoding="utf-8"), "python"):
+            code = compile(block, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            if code.co_flags & inspect.CO_COROUTINE:
+                asyncio.run(eval(code, vars(module)))
+            else:
+                exec(code, vars(module))
+    finally:
+        sys.modules["__main__"] = ours
 
 
 if __name__ == "__main__":

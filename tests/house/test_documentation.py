@@ -85,6 +85,27 @@ def test_a_block_keeps_the_line_of_its_page() -> None:
     assert list(page.blocks(text, "python")) == ["\n\n\nx = 1\n", "\n" * 9 + "y = x\n"]
 
 
+def test_blocks_of_a_page_are_one_program_that_may_await(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(
+        "```python\nx = 1\n```\n\n```python\nimport asyncio\n\nawait asyncio.sleep(0)\nprint(x, __name__)\n```\n"
+    )
+
+    page.run(path)
+
+    assert capsys.readouterr().out == "1 __main__\n"
+
+
+def test_a_block_that_fails_names_the_line_of_its_page(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("# Title\n\n```python\nx = 1\nassert x == 2\n```\n")
+
+    with pytest.raises(AssertionError) as failure:
+        page.run(path)
+
+    assert (failure.traceback[-1].path, failure.traceback[-1].lineno + 1) == (path, 5)
+
+
 def _sections(path: Path) -> list[tuple[str, str]]:
     """Return the (title, body) of each second-level section."""
     parts = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
