@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help venv check test demo format bench clean
+.PHONY: help venv check test demo format clean
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
@@ -19,7 +19,6 @@ help:
 	@echo "make test     run every test, and every example of the documentation"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
 	@echo "make format   put the code in the form that make check wants"
-	@echo "make bench    measure this checkout on this machine"
 	@echo "make venv     make .venv with all that the above need"
 	@echo "make clean    remove .venv, caches and builds"
 
@@ -40,9 +39,6 @@ check: $(DEV)
 format: $(DEV)
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
-
-bench: $(RUNTIME)
-	@$(BIN)/python -m bench
 
 venv: $(DEV)
 
