@@ -11,8 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType
-from typing import Any, Final, TypeVar
+from types import CodeType, FrameType, FunctionType
+from typing import Any, Final, ParamSpec, TypeVar
 
 from aiki.errors import NotAllowedInWorkflow
 
@@ -68,7 +68,7 @@ PASSING_MODULES: Final = frozenset(
         "warnings",  # shows the line that warns
         "weakref",  # finalizers of whatever the collector finds while workflow code runs
         "zipimport",
-        "zoneinfo",  # time zones are part of the installation, as modules are
+        "zoneinfo",  # time zones are part of the installation, as modules are; see also _is_time_zone
     }
 )
 """Whose opens pass: these read what belongs to the program (its code, its time zones) or report on it."""
@@ -76,7 +76,8 @@ PASSING_MODULES: Final = frozenset(
 _FINALIZER: Final = "__del__"
 _FRAMES_MAX: Final = 10_000
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class _ThisThread(threading.local):
@@ -88,11 +89,12 @@ class _ThisThread(threading.local):
 _this_thread: Final = _ThisThread()
 _boundaries: Final[set[CodeType]] = set()
 _install_once: Final = threading.Lock()
-_installed = False
+_installed: Final[list[Callable[[str, tuple[Any, ...]], None]]] = []
 
 
-def boundary(function: F) -> F:
+def boundary(function: Callable[P, T]) -> Callable[P, T]:
     """Mark the function that calls workflow code: frames above it are not the author's."""
+    assert isinstance(function, FunctionType)
     _boundaries.add(function.__code__)
     return function
 
@@ -106,7 +108,7 @@ def enter() -> bool:
     return judged
 
 
-def leave(judged: bool, /) -> None:
+def leave(*, judged: bool) -> None:
     """Judge this thread as it was judged before `enter`."""
     _this_thread.judged = judged
 
@@ -124,15 +126,15 @@ def workflow_code() -> Iterator[None]:
     try:
         yield
     finally:
-        leave(judged)
+        leave(judged=judged)
 
 
 def _install() -> None:
-    global _installed
     with _install_once:
         if not _installed:
-            sys.addaudithook(_hook())
-            _installed = True
+            hook = _hook()
+            sys.addaudithook(hook)
+            _installed.append(hook)
 
 
 def _hook() -> Callable[[str, tuple[Any, ...]], None]:
@@ -145,7 +147,7 @@ def _hook() -> Callable[[str, tuple[Any, ...]], None]:
             # Looking at frames raises events as well, and so might the error's own text.
             this_thread.judged = False
             try:
-                if not passes(frame_of(1)):
+                if not passes(frame_of(1), event, args):
                     refuse(event, args)
             finally:
                 this_thread.judged = True
@@ -153,16 +155,21 @@ def _hook() -> Callable[[str, tuple[Any, ...]], None]:
     return judge
 
 
-def _passes(frame: FrameType | None) -> bool:
+def _passes(frame: FrameType | None, event: str, args: tuple[Any, ...]) -> bool:
     """Return whether someone whose opens pass stands between the workflow code and the door."""
     for _ in range(_FRAMES_MAX):
         if frame is None or frame.f_code in _boundaries:
-            return False
+            break
         module = frame.f_globals.get("__name__", "")
         if module.partition(".")[0] in PASSING_MODULES or frame.f_code.co_name == _FINALIZER:
             return True
         frame = frame.f_back
-    return False
+    return event == "open" and _is_time_zone(args[0])
+
+
+def _is_time_zone(path: object) -> bool:
+    # zoneinfo is written in C and leaves no frame.
+    return isinstance(path, str) and path.startswith(getattr(sys.modules.get("zoneinfo"), "TZPATH", ()))
 
 
 def _refuse(event: str, args: tuple[Any, ...]) -> None:

@@ -15,14 +15,14 @@ import itertools
 import math
 import sys
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
-from types import CodeType
-from typing import Any, Final, NoReturn, Protocol, TypeVar
+from types import AsyncGeneratorType, CodeType
+from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 from aiki.errors import NotAllowedInWorkflow
 from aiki.worker import guard
-from aiki.worker.ordered import OrderedCoroutine, OrderedFuture, OrderedTask
+from aiki.worker.ordered import OrderedCoroutine, OrderedFuture, OrderedTask, OrderingLoop
 
 __all__ = ["LoopHost", "WorkflowLoop", "WorkflowTimer"]
 
@@ -59,10 +59,13 @@ class WorkflowTimer(asyncio.TimerHandle):
 
     __slots__ = ("order",)
 
+    _callback: Callable[..., Any]
+    _context: Context
+
     def __init__(
         self, when_s: float, callback: Callable[..., Any], args: tuple[Any, ...], loop: WorkflowLoop, context: Context
     ) -> None:
-        self.order: int = loop.next_order()
+        self.order = loop.next_order()
         super().__init__(when_s, callback, args, loop, context)
         self._scheduled = False
 
@@ -88,6 +91,9 @@ class _Ready(asyncio.Handle):
 
     __slots__ = ()
 
+    _callback: Callable[..., Any]
+    _context: Context
+
     def __init__(
         self, callback: Callable[..., Any], args: tuple[Any, ...], loop: WorkflowLoop, context: Context
     ) -> None:
@@ -98,6 +104,21 @@ class _Ready(asyncio.Handle):
         self._cancelled = False
         self._repr = None
         self._source_traceback = None
+
+
+if sys.version_info >= (3, 14):
+    from asyncio.tasks import _swap_current_task as swap_current_task
+else:
+
+    def swap_current_task(
+        _loop: asyncio.AbstractEventLoop, _task: asyncio.Task[Any] | None
+    ) -> asyncio.Task[Any] | None:
+        """Below 3.14 each loop has a current task of its own; from then on, each thread."""
+        return None
+
+
+_Before: TypeAlias = tuple[asyncio.AbstractEventLoop | None, asyncio.Task[Any] | None, tuple[Any, ...], bool]
+"""What a thread had before a workflow's loop took it over: its loop, that loop's task, its hooks, whether judged."""
 
 
 class _Refused:
@@ -118,15 +139,15 @@ class _Refused:
         setattr(owner, name, refuse)
 
 
-def _refused(way_out: str) -> Any:
-    return _Refused(way_out)
+def _refused(way_out: str) -> Callable[..., NoReturn]:
+    return cast("Callable[..., NoReturn]", _Refused(way_out))
 
 
 _MOVE: Final = "Move it into a task"
 _DRIVEN: Final = "The worker drives this loop: await what you wait for"
 
 
-class WorkflowLoop(asyncio.AbstractEventLoop):
+class WorkflowLoop(OrderingLoop):
     """The loop of one run.
 
     Args:
@@ -137,7 +158,6 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         is_evicting: whether its tasks are being unwound, or have been. A durable call made meanwhile records
             nothing and waits for a future that never comes (`await loop.create_future()`), where the eviction meets
             it. Were it to raise at once, an author's `while True: try ... except: pass` would spin for ever.
-        next_order: returns the hash of the next thing that is created on this loop.
         steps: how many callbacks it has begun to execute.
     """
 
@@ -155,13 +175,13 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, host: LoopHost, *, base: int) -> None:
         self._host = host
-        self._ready: list[asyncio.Handle] = []
+        self._ready: list[_Ready | WorkflowTimer] = []
         self._tasks: list[OrderedTask[Any]] = []
-        self._asyncgens: list[weakref.ref[AsyncGenerator[Any, Any]]] | None = None
+        self._asyncgens: list[weakref.ref[AsyncGeneratorType[Any, Any]]] | None = None
         self._pruned_at_steps = 0
         self._is_running = False
         self.is_evicting = False
-        self.next_order: Callable[[], int] = itertools.count(base).__next__
+        self.next_order = itertools.count(base).__next__
         self.steps = 0
 
     def __repr__(self) -> str:
@@ -194,8 +214,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                             continue
                         self.steps += 1
                         try:
-                            handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]  # as asyncio's own loop does
-                        except (Exception, asyncio.CancelledError) as error:
+                            handle._context.run(handle._callback, *handle._args)
+                        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the host hears of it
                             self._report(handle, error)
                 except BaseException:
                     self._ready = [*batch, *self._ready]
@@ -211,7 +231,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             timer._scheduled = False
             self._ready.append(timer)
 
-    def take_over(self) -> tuple[Any, ...]:
+    def take_over(self) -> _Before:
         """Become this thread's running loop, and have its workflow code judged; return what `give_back` takes.
 
         Raises:
@@ -227,12 +247,12 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(self)
         return outer, outer_task, hooks, guard.enter()
 
-    def give_back(self, before: tuple[Any, ...]) -> None:
+    def give_back(self, before: _Before) -> None:
         """Let the thread have its own loop again."""
         outer, outer_task, hooks, judged = before
-        guard.leave(judged)
+        guard.leave(judged=judged)
         asyncio._set_running_loop(outer)
-        if outer_task is not None:
+        if outer is not None and outer_task is not None:
             swap_current_task(outer, outer_task)
         sys.set_asyncgen_hooks(*hooks)
         self._is_running = False
@@ -245,7 +265,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._tasks = []
         return unfinished
 
-    def open_asyncgens(self) -> list[AsyncGenerator[Any, Any]]:
+    def open_asyncgens(self) -> list[AsyncGeneratorType[Any, Any]]:
         """Return the asynchronous generators that have begun and not ended, the newest first; forget them."""
         known, self._asyncgens = self._asyncgens or [], None
         found = [agen for reference in reversed(known) if (agen := reference()) is not None]
@@ -310,7 +330,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def create_task(
         self,
-        coro: Coroutine[Any, Any, T],
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
         *,
         name: str | None = None,
         context: Context | None = None,
@@ -333,7 +353,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._tasks.append(task)
         return task
 
-    def _stillborn(self, coro: Coroutine[Any, Any, T]) -> OrderedTask[T]:
+    def _stillborn(self, coro: Generator[Any, None, T] | Coroutine[Any, Any, T]) -> OrderedTask[T]:
         coro.close()
         task = OrderedTask(coro, loop=self)
         task._log_destroy_pending = False
@@ -357,7 +377,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Return False: there is no debug mode of its own."""
         return False
 
-    def set_debug(self, enabled: bool) -> None:
+    def set_debug(self, enabled: object) -> None:
         """Take False, which it is."""
         if enabled:
             raise NotAllowedInWorkflow("a workflow's loop has no debug mode", method="set_debug")
@@ -406,21 +426,21 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             known = self._asyncgens = []
         elif len(known) & len(known) - 1 == 0:  # whenever their number is a power of two
             known[:] = [seen for seen in known if (old := seen()) is not None and old.ag_frame is not None]
-        known.append(weakref.ref(agen))
+        known.append(weakref.ref(cast("AsyncGeneratorType[Any, Any]", agen)))
 
     def _asyncgen_dropped(self, agen: AsyncGenerator[Any, Any]) -> None:
         # Only while this loop runs does what is dropped follow from the code. Else the collector has come by, at a
         # moment that no replay repeats, and the generator goes as it is.
         if asyncio._get_running_loop() is self and not self.is_evicting:
-            self.create_task(agen.aclose())
+            _ = self.create_task(agen.aclose())
 
     # What nobody can replay
 
     run_forever = run_until_complete = stop = _refused(_DRIVEN)
-    call_soon_threadsafe = _refused("Other threads reach a run by its events: handle.events.<name>.send(...)")
-    run_in_executor = set_default_executor = _refused(_MOVE)
-    add_signal_handler = remove_signal_handler = _refused("Signals belong to the worker, or your own program")
-    add_reader = remove_reader = add_writer = remove_writer = _refused(_MOVE)
+    call_soon_threadsafe = _refused("Other threads reach a run by its events: handle.events.<name>.send(...)")  # type: ignore[assignment]  # it refuses any arguments
+    run_in_executor = set_default_executor = _refused(_MOVE)  # type: ignore[assignment]  # it refuses any arguments
+    add_signal_handler = remove_signal_handler = _refused("Signals belong to the worker, or your own program")  # type: ignore[assignment]  # it refuses any arguments
+    add_reader = remove_reader = add_writer = remove_writer = _refused(_MOVE)  # type: ignore[assignment]  # it refuses any arguments
     getaddrinfo = getnameinfo = create_connection = create_server = create_unix_connection = _refused(_MOVE)
     create_unix_server = create_datagram_endpoint = connect_accepted_socket = start_tls = _refused(_MOVE)
     sendfile = connect_read_pipe = connect_write_pipe = subprocess_shell = subprocess_exec = _refused(_MOVE)
@@ -436,14 +456,6 @@ def _refuse_the_rest() -> None:
 
 
 _refuse_the_rest()
-
-
-if sys.version_info >= (3, 14):
-    from asyncio.tasks import _swap_current_task as swap_current_task
-else:
-
-    def swap_current_task(_loop: asyncio.AbstractEventLoop, _task: asyncio.Task[Any] | None) -> None:
-        """Below 3.14 each loop has a current task of its own; from then on, each thread."""
 
 
 def _code_of_as_completed() -> set[CodeType]:

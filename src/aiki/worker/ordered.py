@@ -16,10 +16,10 @@ from __future__ import annotations
 import asyncio
 import zlib
 from abc import abstractmethod
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 __all__ = ["BASES", "COUNT_BITS", "OrderedCoroutine", "OrderedFuture", "OrderedTask", "OrderingLoop", "base_of"]
 
@@ -32,12 +32,16 @@ BASES: Final = 1 << 62 - COUNT_BITS
 T = TypeVar("T")
 
 
-class OrderingLoop(Protocol):
-    """What hands out the orders: the loop of one run."""
+class OrderingLoop(asyncio.AbstractEventLoop):
+    """A loop that hands out the orders: that of one run.
 
-    def next_order(self) -> int:
-        """Return the hash of the next thing that is created on this loop: its base plus a count from 0."""
-        ...
+    Attributes:
+        next_order: returns the hash of the next thing that is created on this loop: its base plus a count from 0.
+    """
+
+    __slots__ = ()
+
+    next_order: Callable[[], int]
 
 
 def base_of(run_id: str) -> int:
@@ -56,8 +60,8 @@ class OrderedFuture(asyncio.Future[T]):
 
     __slots__ = ("_order",)
 
-    def __init__(self, *, loop: Any) -> None:
-        self._order: int = loop.next_order()
+    def __init__(self, *, loop: OrderingLoop) -> None:
+        self._order = loop.next_order()
         super().__init__(loop=loop)
 
     def __hash__(self) -> int:
@@ -69,22 +73,23 @@ class OrderedTask(asyncio.Task[T]):
 
     __slots__ = ("_order", "own_context")
 
+    _log_destroy_pending: bool
+
     def __init__(
         self,
-        coro: Coroutine[Any, Any, T],
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
         *,
-        loop: Any,
+        loop: OrderingLoop,
         name: str | None = None,
         context: Context | None = None,
         **more: Any,
     ) -> None:
         # The interpreter puts a task into its set of all tasks on construction, so the hash has to stand by then.
-        order: int = loop.next_order()
-        self._order = order
+        self._order = loop.next_order()
         self.own_context = copy_context() if context is None else context
         if name is None:
             # asyncio counts the tasks of the whole process; a name that an author may read has to be the run's own.
-            name = f"Task-{order % (1 << COUNT_BITS)}"
+            name = f"Task-{self._order % (1 << COUNT_BITS)}"
         super().__init__(coro, loop=loop, name=name, context=self.own_context, **more)
 
     def __hash__(self) -> int:
@@ -122,7 +127,7 @@ class OrderedCoroutine(Coroutine[Any, Any, T]):
         self._running = self.steps()
         return self._running
 
-    def send(self, value: Any, /) -> Any:
+    def send(self, value: object, /) -> object:
         """Go on until the next future that has to be waited for, and return it."""
         if self._running is None:
             self._running = self.steps()
@@ -130,11 +135,11 @@ class OrderedCoroutine(Coroutine[Any, Any, T]):
 
     def throw(
         self,
-        kind: Any,
-        value: BaseException | object = None,
+        kind: type[BaseException] | BaseException,
+        value: object = None,
         traceback: TracebackType | None = None,
         /,
-    ) -> Any:
+    ) -> object:
         """Raise an error where it waits, and return the next future that has to be waited for."""
         if self._running is None:
             self._running = self.steps()
