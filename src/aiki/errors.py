@@ -53,9 +53,11 @@ class AikiError(Exception):
 
     Attributes:
         code: a stable word for machines, the same over HTTP.
+        entry_seq: in workflow code, the place in the journal of what delivered it; None elsewhere.
     """
 
     code: ClassVar[str] = "error"
+    entry_seq: int | None = None
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)

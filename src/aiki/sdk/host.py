@@ -49,7 +49,7 @@ class TaskDefinition(Protocol):
     where: str  # file:line of the definition
 
     @property
-    def function(self) -> Any:
+    def function(self) -> Callable[..., Any]:
         """The author's function."""
         ...
 
@@ -134,7 +134,7 @@ class RunHost(Protocol):
     ) -> Coroutine[Any, Any, R]:
         """Wait for a run's end; the answer is None where it did not come in time.
 
-        If `decode` raises a `RunFailed`, the host notes on it the entry that delivered the end (`_entry_seq`).
+        On what `decode` raises, the host notes the entry that delivered the end (`failures.mark_entry`).
         """
         ...
 
