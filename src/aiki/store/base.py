@@ -1,0 +1,174 @@
+"""What the server asks of a store, whichever database is behind it.
+
+The rule: a transaction loads what its keys name, lets `decide` change the working set, and saves what changed:
+all of it or nothing. The store judges nothing; what it cannot keep it refuses, and says which statement could not.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Protocol
+
+from msgspec import Raw, Struct
+
+from aiki.model.journal import EMPTY, Entry, Mail, Wait
+from aiki.model.lifecycle import Status
+from aiki.model.run import Queue
+from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage
+from aiki.model.working_set import History, Keys, WorkingSet
+
+__all__ = [
+    "HISTORY_ROWS",
+    "IDS_MAX",
+    "JOURNAL_BYTES",
+    "PAGE_ROWS_MAX",
+    "QUEUES_MAX",
+    "ClaimRows",
+    "Decision",
+    "Store",
+    "StoreRefused",
+    "Transaction",
+]
+
+JOURNAL_BYTES: Final = 256 * 1024  # of journal in one assignment or page
+PAGE_ROWS_MAX: Final = 500  # runs on one page of a list
+HISTORY_ROWS: Final = 1_000  # moves in one answer
+IDS_MAX: Final = 10_000  # ids in one read
+QUEUES_MAX: Final = 10_000  # queues in one answer
+
+
+class StoreRefused(Exception):
+    """The database refuses for good what was to be saved: the same would be refused again.
+
+    Attributes:
+        statement: the name of the statement in the .sql files.
+    """
+
+    def __init__(self, message: str, *, statement: str) -> None:
+        super().__init__(message)
+        self.statement = statement
+
+
+class ClaimRows(Struct, frozen=True):
+    """What the assignment of a claimed run needs beside its row.
+
+    `entries` is the journal cut at `JOURNAL_BYTES`; `mail` holds at most `MAIL_ROWS` unread messages. Of a run whose
+    coroutine the session has kept, only the mail is read.
+    """
+
+    mail: tuple[Mail, ...] = ()
+    input: Raw = EMPTY
+    tags: dict[str, str] = {}
+    entries: tuple[Entry, ...] = ()
+    has_more: bool = False
+    waits: tuple[Wait, ...] = ()
+
+
+class Transaction(Struct, frozen=True):
+    """A transaction that is durable: the working set after it, and what was read for its claims."""
+
+    ws: WorkingSet
+    claimed: Mapping[str, ClaimRows]
+
+
+Decision = Callable[[WorkingSet], None]
+
+
+class Store(Protocol):
+    """Where everything is remembered.
+
+    Every method raises `Unavailable` where the database cannot be reached or is held by another; the call may then be
+    repeated.
+    """
+
+    async def transaction(self, keys: Keys, decide: Decision) -> Transaction:
+        """Load what `keys` name, let `decide` change it, save what changed, and read what new claims need.
+
+        `decide` may run in a thread of the store, and runs again where the transaction has to be repeated. If it
+        raises, nothing is saved.
+
+        Raises:
+            StoreRefused: the database refuses what was decided.
+        """
+        ...
+
+    # --------------------------------------------------------------------------------------------- reads for people
+
+    async def info(self, namespace: str, run_id: str) -> RunInfo | None:
+        """Return a run with payloads and open waits."""
+        ...
+
+    async def by_reference(self, namespace: str, workflow: str, reference_id: str) -> RunInfo | None:
+        """Return the run that bears a reference id."""
+        ...
+
+    async def list_runs(self, runs: RunFilter) -> RunPage:
+        """Return a page of runs, newest first.
+
+        Raises:
+            InvalidInput: the cursor or the limit is none.
+        """
+        ...
+
+    async def count(self, runs: RunFilter) -> dict[Status, int]:
+        """Return how many runs there are, by status."""
+        ...
+
+    async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
+        """Return what a run published under a name."""
+        ...
+
+    async def journal(self, namespace: str, run_id: str, *, after_seq: int) -> JournalPage | None:
+        """Return a page of the journal of a run's current attempt and chapter."""
+        ...
+
+    async def history(self, run_id: str) -> list[History]:
+        """Return how a run came to where it stands, oldest first, at most `HISTORY_ROWS` moves."""
+        ...
+
+    # ---------------------------------------------------------------------------------------- reads for the server
+
+    async def ends(self, namespace: str, run_ids: Collection[str]) -> dict[str, Finished | None]:
+        """Return how runs ended, None for those that have not; unknown runs are left out."""
+        ...
+
+    async def fetch(self, run_id: str, *, session_id: str, epoch: int, after_seq: int) -> JournalPage | None:
+        """Return a page of the journal of a run that a session owns under `epoch`, None if it does not.
+
+        With `after_seq=0`, input and open waits too.
+        """
+        ...
+
+    async def next_alarm_ms(self) -> int | None:
+        """Return when the nearest alarm of any run is due."""
+        ...
+
+    async def due_runs(self, *, now_ms: int, limit: int) -> list[str]:
+        """Return runs whose alarm is due, earliest first."""
+        ...
+
+    async def next_expiry_ms(self) -> int | None:
+        """Return when the next session ends unless it is renewed."""
+        ...
+
+    async def expired_sessions(self, *, now_ms: int, limit: int) -> list[str]:
+        """Return sessions that were not renewed in time."""
+        ...
+
+    async def live_sessions(self, *, limit: int) -> list[str]:
+        """Return sessions that are not over."""
+        ...
+
+    async def unreturned_sessions(self, *, limit: int) -> list[str]:
+        """Return sessions that are over while runs are still theirs."""
+        ...
+
+    async def ready_queues(self) -> list[Queue]:
+        """Return the queues in which runs wait, at most `QUEUES_MAX`."""
+        ...
+
+    async def undelivered(self, *, due_before_ms: int, limit: int) -> list[str]:
+        """Return runs that have been queued since before a moment."""
+        ...
+
+    async def close(self) -> None:
+        """Give up the database. Nothing is asked after it."""
+        ...

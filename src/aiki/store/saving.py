@@ -1,0 +1,132 @@
+"""The changes of a working set become rows.
+
+The rule: only what changed is written, in the order of `save`: what was there goes before what comes, so that a wait
+closed and opened again within one batch stands, and inserts of runs are sorted by id.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from aiki.model.run import RunRow
+from aiki.model.working_set import WorkingSet
+from aiki.store import rows
+from aiki.store.base import StoreRefused
+from aiki.store.rows import Columns
+from aiki.store.sql import statements
+
+__all__ = ["save"]
+
+SAVE: Final = statements("save", dialect="sqlite")
+
+# What the driver raises for a row that the database cannot keep: a broken constraint, text that is no UTF-8 or too
+# long, an integer beyond 64 bits, a type that it does not know.
+_REFUSALS: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    ValueError,
+)
+
+
+def save(connection: sqlite3.Connection, ws: WorkingSet, *, loaded: dict[str, RunRow]) -> bool:
+    """Write what changed and return whether anything did. `loaded` are the rows as they were. A transaction must be open.
+
+    Raises:
+        StoreRefused: a row cannot be kept; the transaction is to be rolled back.
+    """
+    before = connection.total_changes
+    for name, changed in _changes(ws, loaded):
+        try:
+            values = list(changed)
+            if values:
+                connection.executemany(SAVE[name], values)
+        except _REFUSALS as error:
+            raise StoreRefused(f"the database refuses what {name} was to write: {error}", statement=name) from error
+    return connection.total_changes != before
+
+
+def _changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, Iterable[Columns]]]:
+    """Yield the statements with their rows. Rows are made only as they are needed: making them may fail too."""
+    yield from _run_changes(ws, loaded)
+    yield "update_inputs", ((rows.text_or_none(payload), run_id) for run_id, payload in ws.new_inputs.items())
+    yield "upsert_ends", (rows.end_columns(run_id, end) for run_id, end in ws.new_ends.items())
+    yield (
+        "insert_entries",
+        ((run_id, chapter, attempt, e.seq, rows.text(e)) for run_id, chapter, attempt, e in ws.new_entries),
+    )
+    yield "clear_waits", _each(ws.cleared_waits)
+    yield "delete_waits", ((run_id, str(key.kind), key.address, key.ordinal) for run_id, key in ws.removed_waits)
+    yield (
+        "upsert_waits",
+        (
+            (run_id, str(key.kind), key.address, key.ordinal, rows.text(wait))
+            for (run_id, key), wait in ws.new_waits.items()
+        ),
+    )
+    yield "clear_waiters", _each(ws.cleared_waiters)
+    yield "delete_waiters", ((w.target_id, w.run_id, w.ordinal) for w in ws.removed_waiters)
+    yield "insert_waiters", ((w.target_id, w.run_id, w.ordinal) for w in ws.new_waiters)
+    yield from _mail_changes(ws)
+    yield "upsert_sessions", (rows.session_columns(row) for row in ws.changed_sessions.values())
+    yield "upsert_workflows", _announced(ws)
+    yield "upsert_values", ((v.run_id, v.name, rows.text_or_none(v.payload)) for v in ws.new_values)
+    yield (
+        "insert_history",
+        ((h.run_id, h.at_ms, h.old and str(h.old), str(h.new), str(h.reason), h.note) for h in ws.history),
+    )
+
+
+def _run_changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, Iterable[Columns]]]:
+    advance: list[Columns] = []
+    move: list[Columns] = []
+    for run_id, row in sorted(ws.changed_runs.items()):
+        position = rows.moved(row)
+        if position == rows.moved(loaded[run_id]):
+            advance.append((*rows.advanced(row), run_id))
+        else:
+            move.append((*rows.advanced(row), *position, run_id))
+    yield "advance_runs", advance
+    yield "move_runs", move
+    new_runs = sorted(ws.new_runs.items())
+    yield "insert_runs", (rows.run_columns(new.row) for _, new in new_runs)
+    yield (
+        "insert_inputs",
+        ((run_id, rows.text_or_none(new.input), rows.text(new.tags) if new.tags else "{}") for run_id, new in new_runs),
+    )
+    yield (
+        "insert_tags",
+        ((new.row.namespace, name, value, run_id) for run_id, new in new_runs for name, value in new.tags.items()),
+    )
+
+
+def _mail_changes(ws: WorkingSet) -> Iterable[tuple[str, Iterable[Columns]]]:
+    yield "clear_results", _each(ws.cleared_waiters)
+    yield "delete_results", ws.removed_mail
+    yield (
+        "insert_mail",
+        ((run_id, m.number, m.id, str(m.kind), m.name, m.ordinal, rows.text(m)) for run_id, m in ws.new_mail),
+    )
+    yield "read_mail", ws.read_mail
+    yield "unread_mail", ws.unread_mail
+
+
+def _announced(ws: WorkingSet) -> Iterable[Columns]:
+    for announce in ws.new_announcements:
+        for version in announce.versions:
+            yield (
+                announce.namespace,
+                version.workflow,
+                version.version,
+                rows.text_or_none(version.input_schema),
+                rows.text_or_none(version.output_schema),
+                rows.text(version.events),
+                announce.worker,
+                ws.now_ms,
+            )
+
+
+def _each(run_ids: Sequence[str]) -> Iterable[Columns]:
+    return ((run_id,) for run_id in run_ids)

@@ -1,0 +1,142 @@
+-- Plain reads, outside of any transaction. Those of people end with what RunInfo needs; those of the server's loops
+-- (alarms, sessions, queues) give ids, which are judged again under the lock.
+
+-- name: info
+-- One run as people see it, payloads included.
+SELECT runs.id, namespace, workflow, version, runs.status, created_at_ms, pool, priority, reference_id, parent_id,
+       root_id, attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms,
+       finished_at_ms, inputs.tags, (SELECT worker FROM sessions WHERE sessions.id = runs.session_id),
+       inputs.input, ends.output, ends.error
+  FROM runs
+  JOIN inputs ON inputs.run_id = runs.id
+  LEFT JOIN ends ON ends.run_id = runs.id AND ends.status = runs.status
+ WHERE runs.id = :run_id
+   AND namespace = :namespace
+
+-- name: id_by_reference
+-- The run that bears a reference id; at most one.
+SELECT id
+  FROM runs
+ WHERE namespace = :namespace
+   AND workflow = :workflow
+   AND reference_id = :reference_id
+
+-- name: list
+-- A page of runs, newest first, without payloads: at most :limit after the run that was created at :before_ms with the
+-- id :before_id. store/reading.py puts the wanted filters in the place of the marked line.
+SELECT id, namespace, workflow, version, status, created_at_ms, pool, priority, reference_id, parent_id, root_id,
+       attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms,
+       (SELECT tags FROM inputs WHERE inputs.run_id = runs.id),
+       (SELECT worker FROM sessions WHERE sessions.id = runs.session_id)
+  FROM runs
+ WHERE namespace = :namespace
+   AND (created_at_ms, id) < (:before_ms, :before_id)
+   /* filters */
+ ORDER BY created_at_ms DESC, id DESC
+ LIMIT :limit
+
+-- name: count
+-- How many runs there are, by status. Filters as in list.
+SELECT status, count(*)
+  FROM runs
+ WHERE namespace = :namespace
+   /* filters */
+ GROUP BY status
+
+-- name: ends
+-- Of the runs of :ids, those that are there, and how they ended if they have.
+SELECT runs.id, ends.status, ends.output, ends.error
+  FROM runs
+  LEFT JOIN ends ON ends.run_id = runs.id AND ends.status = runs.status
+ WHERE runs.id IN (SELECT value FROM json_each(:ids))
+   AND namespace = :namespace
+
+-- name: journal_place
+-- Where a run's journal stands.
+SELECT chapter, attempt, seq, epoch, session_id
+  FROM runs
+ WHERE id = :run_id
+
+-- name: namespace
+-- The namespace of a run.
+SELECT namespace
+  FROM runs
+ WHERE id = :run_id
+
+-- name: value
+-- What a run published under a name.
+SELECT payload
+  FROM run_values
+  JOIN runs ON runs.id = run_values.run_id
+ WHERE run_id = :run_id
+   AND name = :name
+   AND namespace = :namespace
+
+-- name: history
+-- How a run came to where it stands, oldest first, at most :limit.
+SELECT run_id, at_ms, old_status, new_status, reason, note
+  FROM history
+ WHERE run_id = :run_id
+ ORDER BY id
+ LIMIT :limit
+
+-- name: next_alarm
+-- When the nearest alarm is due; NULL if there is none.
+SELECT min(alarm_at_ms)
+  FROM runs
+ WHERE alarm_at_ms IS NOT NULL
+
+-- name: due_runs
+-- The runs whose alarm is due, earliest first, at most :limit.
+SELECT id
+  FROM runs
+ WHERE alarm_at_ms <= :now_ms
+ ORDER BY alarm_at_ms, id
+ LIMIT :limit
+
+-- name: expired_sessions
+-- Sessions that nobody renewed in time, at most :limit.
+SELECT id
+  FROM sessions
+ WHERE is_over = 0
+   AND expires_at_ms <= :now_ms
+ ORDER BY expires_at_ms, id
+ LIMIT :limit
+
+-- name: live_sessions
+-- Sessions that are not over, at most :limit.
+SELECT id
+  FROM sessions
+ WHERE is_over = 0
+ ORDER BY expires_at_ms, id
+ LIMIT :limit
+
+-- name: next_expiry
+-- When the next session expires unless it is renewed; NULL if there is none.
+SELECT min(expires_at_ms)
+  FROM sessions
+ WHERE is_over = 0
+
+-- name: unreturned_sessions
+-- Sessions that are over while runs are still theirs, at most :limit: their return was interrupted.
+SELECT DISTINCT session_id
+  FROM runs
+  JOIN sessions ON sessions.id = runs.session_id
+ WHERE session_id IS NOT NULL
+   AND is_over = 1
+ LIMIT :limit
+
+-- name: ready_queues
+-- The queues in which runs wait, at most :limit.
+SELECT DISTINCT namespace, workflow, version, pool
+  FROM runs
+ WHERE status = 'queued'
+ LIMIT :limit
+
+-- name: undelivered
+-- Runs that have been queued since before :due_before_ms, at most :limit.
+SELECT id
+  FROM runs
+ WHERE status = 'queued'
+   AND due_at_ms <= :due_before_ms
+ LIMIT :limit
