@@ -16,6 +16,9 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
         "time": "implements the system's clock",
         "random.SystemRandom": "implements chance",
     },
+    "src/aiki/store/lane.py": {
+        "threading": "a connection to SQLite is used in one thread, so that no fsync stops the event loop",
+    },
     "src/aiki/worker/guard.py": {
         "threading": "judges only the thread that runs workflow code, and is installed once for all of them",
     },
