@@ -12,7 +12,7 @@ import time
 from typing import Final, Protocol
 from uuid import UUID
 
-__all__ = ["Chance", "Clock", "ManualClock", "SystemClock"]
+__all__ = ["Chance", "Clock", "ManualClock", "SystemClock", "seeded_random"]
 
 MS_PER_S: Final = 1000
 
@@ -91,3 +91,8 @@ class Chance:
     def token(self, *, size_bytes: int = 32) -> str:
         """Return `size_bytes` of chance as hexadecimal digits, fit for a secret where the source is unseeded."""
         return f"{self.random.getrandbits(size_bytes * 8):0{size_bytes * 2}x}"
+
+
+def seeded_random(seed: str) -> random.Random:
+    """Return a source of chance that follows from `seed` alone, for code that is replayed."""
+    return random.Random(seed)

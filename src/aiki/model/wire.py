@@ -30,6 +30,7 @@ __all__ = [
     "Held",
     "JournalPage",
     "Lost",
+    "Message",
     "NewMail",
     "Outcome",
     "PollAnswer",
@@ -57,10 +58,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
     """A message: frozen, and as short as it can be."""
 
 
-# ------------------------------------------------------------------------------------------------ client to server
-
-
-class RunOptions(Message):
+class RunOptions(Message, frozen=True):
     """What may be said of a run when it is started; the same for children.
 
     `start_at_ms` wins over `delay_ms`, which counts from the server's acceptance.
@@ -78,7 +76,7 @@ class RunOptions(Message):
     parent_close: ParentClose = ParentClose.ABANDON
 
 
-class StartRun(Message):
+class StartRun(Message, frozen=True):
     """Start a run. `run_id` is a UUIDv7 made by the caller; `input` an object by parameter name."""
 
     run_id: str
@@ -90,7 +88,7 @@ class StartRun(Message):
     options: RunOptions = RunOptions()
 
 
-class Problem(Message):
+class Problem(Message, frozen=True):
     """Why one item of a request was refused: an error of `aiki.errors` as data (its `code`, message and facts)."""
 
     code: str
@@ -98,7 +96,7 @@ class Problem(Message):
     facts: dict[str, str | int | None] = {}
 
 
-class Started(Message):
+class Started(Message, frozen=True):
     """The answer to one start: the run (an existing one, for a repeat or a reference), or the problem."""
 
     run_id: str
@@ -108,7 +106,7 @@ class Started(Message):
     problem: Problem | None = None
 
 
-class SendEvent(Message):
+class SendEvent(Message, frozen=True):
     """Send an event to a run. With a reference id the message's id follows from it, so a second send is ignored."""
 
     namespace: str
@@ -118,7 +116,7 @@ class SendEvent(Message):
     payload: Raw
 
 
-class Control(Message):
+class Control(Message, frozen=True):
     """Ask something of a run: `verb`, by a request of `message_id`."""
 
     namespace: str
@@ -128,7 +126,7 @@ class Control(Message):
     reason: str | None = None
 
 
-class Standing(Message):
+class Standing(Message, frozen=True):
     """Where a run stands after a request; `changed` is False where nothing was there to do (a wake of no sleeper)."""
 
     run_id: str
@@ -137,7 +135,7 @@ class Standing(Message):
     problem: Problem | None = None
 
 
-class WaitInfo(Message):
+class WaitInfo(Message, frozen=True):
     """An open wait as people see it."""
 
     kind: str
@@ -147,7 +145,7 @@ class WaitInfo(Message):
     error: Failure | None = None
 
 
-class RunInfo(Message):
+class RunInfo(Message, frozen=True):
     """A run as people and handles see it. Times are milliseconds UTC."""
 
     id: str
@@ -181,9 +179,8 @@ class RunInfo(Message):
     warnings: tuple[str, ...] = ()
 
 
-class RunFilter(Message):
+class RunFilter(Message, frozen=True):
     """Which runs are meant; fields left out do not narrow. `cursor` is the last page's `next_cursor`."""
-
     namespace: str = "default"
     workflow: str | None = None
     version: str | None = None
@@ -197,14 +194,13 @@ class RunFilter(Message):
     limit: int = 50
 
 
-class RunPage(Message):
+class RunPage(Message, frozen=True):
     """A page of runs, newest first, without payloads."""
-
     runs: tuple[RunInfo, ...]
     next_cursor: str | None = None
 
 
-class WaitRequest(Message):
+class WaitRequest(Message, frozen=True):
     """Wait until any of many runs has ended; a client keeps one such request open.
 
     The server remembers the ids of a `subscription` between requests, so only new ones are sent. A newer request
@@ -219,7 +215,7 @@ class WaitRequest(Message):
     wait_ms: int = 30_000
 
 
-class Finished(Message):
+class Finished(Message, frozen=True):
     """A run that has ended, or the problem why it cannot be waited for (`run_not_found`)."""
 
     run_id: str
@@ -229,17 +225,14 @@ class Finished(Message):
     problem: Problem | None = None
 
 
-class WaitAnswer(Message):
+class WaitAnswer(Message, frozen=True):
     """Those that have ended. `forgotten`: the server does not know the subscription; send all ids anew."""
 
     finished: tuple[Finished, ...] = ()
     forgotten: bool = False
 
 
-# ------------------------------------------------------------------------------------------------ worker to server
-
-
-class VersionInfo(Message):
+class VersionInfo(Message, frozen=True):
     """One workflow version that a worker serves, with its schemas."""
 
     workflow: str
@@ -249,7 +242,7 @@ class VersionInfo(Message):
     events: dict[str, Raw] = {}
 
 
-class Announce(Message):
+class Announce(Message, frozen=True):
     """A worker introduces itself, once per session."""
 
     session_id: str
@@ -263,7 +256,7 @@ class Announce(Message):
     sdk: str = ""
 
 
-class Held(Message):
+class Held(Message, frozen=True):
     """A run that the worker holds: what it knows of it."""
 
     run_id: str
@@ -271,7 +264,7 @@ class Held(Message):
     mail: int
 
 
-class Executing(Message):
+class Executing(Message, frozen=True):
     """A task attempt that is under way; shown to people, never stored."""
 
     run_id: str
@@ -281,7 +274,7 @@ class Executing(Message):
     progress: Raw = EMPTY
 
 
-class PollRequest(Message):
+class PollRequest(Message, frozen=True):
     """Renew the session, state what is held, and ask for work. `number` rises by one with every poll of a session.
 
     `queues` may be empty (no capacity): the poll then only renews and brings mail.
@@ -296,7 +289,7 @@ class PollRequest(Message):
     wait_ms: int = 2000
 
 
-class Assignment(Message):
+class Assignment(Message, frozen=True):
     """A claim: the run, and all that is needed to replay it; or, for a parked one, the new mail alone.
 
     Attributes:
@@ -333,7 +326,7 @@ class Assignment(Message):
     cancel_delivered: bool = False
 
 
-class JournalPage(Message):
+class JournalPage(Message, frozen=True):
     """The rest of a run's journal after `after_seq`; with `after_seq=0`, input and waits too (a lost parked run)."""
 
     run_id: str
@@ -346,7 +339,7 @@ class JournalPage(Message):
     problem: Problem | None = None
 
 
-class NewMail(Message):
+class NewMail(Message, frozen=True):
     """New mail for a run that the session owns."""
 
     run_id: str
@@ -355,14 +348,14 @@ class NewMail(Message):
     last_mail: int
 
 
-class Lost(Message):
+class Lost(Message, frozen=True):
     """A run that the session held under `epoch` and holds no longer."""
 
     run_id: str
     epoch: int
 
 
-class PollAnswer(Message):
+class PollAnswer(Message, frozen=True):
     """What a poll brings. `session_over`: the session has ended; open a new one and drop everything."""
 
     now_ms: int
@@ -373,7 +366,7 @@ class PollAnswer(Message):
     session_over: bool = False
 
 
-class ChildStart(Message):
+class ChildStart(Message, frozen=True):
     """A child to start. Its run id follows from the parent's id, chapter, attempt and `key`."""
 
     key: CallKey
@@ -384,7 +377,7 @@ class ChildStart(Message):
     options: RunOptions = RunOptions()
 
 
-class ChildStarted(Message):
+class ChildStarted(Message, frozen=True):
     """The answer to a child's start: its run id, or the refusal."""
 
     key: CallKey
@@ -393,7 +386,7 @@ class ChildStarted(Message):
     refusal: Failure | None = None
 
 
-class Effect(Message):
+class Effect(Message, frozen=True):
     """Something that the code does to the outside without a result, numbered per chapter and attempt from 1.
 
     set: publish `payload` under `name`. cancel: cancel run `target` (a child). send: event `name` to run `target`.
@@ -419,7 +412,7 @@ class Outcome(StrEnum):
     STALLED = "stalled"
 
 
-class Commit(Message):
+class Commit(Message, frozen=True):
     """One turn of a run, made durable. Frozen when first sent: repeated, it is sent unchanged.
 
     Attributes:
@@ -471,7 +464,7 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-class CommitAnswer(Message):
+class CommitAnswer(Message, frozen=True):
     """The answer to one commit.
 
     Attributes:
@@ -493,14 +486,14 @@ class CommitAnswer(Message):
     problem: Problem | None = None
 
 
-class HandBack(Message):
+class HandBack(Message, frozen=True):
     """Give up claims: the runs go back to the queue at once, and it counts as no crash."""
 
     session_id: str
     runs: tuple[Held, ...]
 
 
-class Goodbye(Message):
+class Goodbye(Message, frozen=True):
     """The session ends; what it still holds goes back."""
 
     session_id: str

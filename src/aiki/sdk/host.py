@@ -108,10 +108,25 @@ class RunHost(Protocol):
     there. It neither waits nor calls the host. `call_task` decodes by `call.task.shape.returns` itself.
     """
 
-    facts: RunFacts
-    context: Any
-    random: Random
-    logger: logging.LoggerAdapter[logging.Logger]
+    @property
+    def facts(self) -> RunFacts:
+        """What the run knows of itself."""
+        ...
+
+    @property
+    def context(self) -> Any:
+        """What the worker's `context` gave."""
+        ...
+
+    @property
+    def random(self) -> Random:
+        """The run's own source of chance."""
+        ...
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that is silent on replay."""
+        ...
 
     def now(self) -> datetime:
         """Return the run's logical time, aware, UTC."""

@@ -1,0 +1,73 @@
+"""Server, worker and client in one process, on one SQLite file: nothing to install, nothing to configure.
+
+The rule: it is put together from the same parts as a fleet, and they speak in the same messages; only the road between
+them is shorter.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from os import PathLike
+from typing import Any
+
+from aiki.clock import Chance, SystemClock
+from aiki.sdk.client import Client
+from aiki.sdk.convert import Seconds
+from aiki.sdk.workflow import Version
+from aiki.server.server import Server
+from aiki.worker.attempts import AroundTask
+from aiki.worker.worker import Context, Worker
+
+__all__ = ["local"]
+
+
+@asynccontextmanager
+async def local(
+    database: str | PathLike[str] = "aiki.db",
+    workflows: Sequence[Version[..., Any, Any]] = (),
+    *,
+    namespace: str = "default",
+    name: str = "local",
+    pools: Sequence[str] = (),
+    max_concurrent_runs: int = 100,
+    max_parked_runs: int = 1000,
+    context: Context | None = None,
+    around_task: AroundTask | None = None,
+    shutdown_grace: Seconds = 10.0,
+) -> AsyncIterator[Client]:
+    """Run an embedded server and a worker, and give a client for them.
+
+    Durable in one file; what was under way when the process died goes on when the file is opened again.
+
+    Args:
+        database: the SQLite file; `":memory:"` for a throw-away.
+        workflows: the versions that are served. With none, runs are accepted and wait.
+        namespace: the namespace of client and worker.
+        name: what the worker is called.
+        pools, max_concurrent_runs, max_parked_runs, context, around_task, shutdown_grace: as of `Worker`.
+
+    Raises:
+        DatabaseInUse: another process, or another `aiki.local`, serves the file.
+
+    >>> async with aiki.local("aiki.db", workflows=[hello_v1]) as client:  # doctest: +SKIP
+    ...     handle = await hello_v1.start(client, "Ada")
+    ...     print(await handle.result())
+    """
+    clock, chance = SystemClock(), Chance()
+    async with Server(database, clock=clock, chance=chance) as server:
+        client = Client.over(server.transport(), namespace=namespace, clock=clock, chance=chance)
+        async with client:
+            if not workflows:
+                yield client
+                return
+            async with Worker(
+                client,
+                workflows,
+                name=name,
+                pools=pools,
+                max_concurrent_runs=max_concurrent_runs,
+                max_parked_runs=max_parked_runs,
+                context=context,
+                around_task=around_task,
+                shutdown_grace=shutdown_grace,
+            ):
+                yield client

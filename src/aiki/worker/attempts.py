@@ -1,0 +1,158 @@
+"""Where tasks are executed: attempts, their time limits, and what a failed one means.
+
+`async def` tasks run on the worker's own loop, `def` tasks in its threads. The rule: an attempt sees a decoded copy of
+its arguments and leaves an encoded copy of its result; whatever it raises becomes data. Nothing here knows of replay:
+it is told what to execute and answers how that went.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import copy_context
+from typing import Any, Final
+
+from msgspec import Raw, Struct
+
+from aiki.clock import Chance
+from aiki.errors import InvalidInput, NonRetryable, NotSerializable, PayloadTooLarge, RetryAfter, TimedOut
+from aiki.model import retry
+from aiki.model.ids import derived_id
+from aiki.model.journal import EMPTY, Failure
+from aiki.sdk.current import TaskContext, enter_task
+from aiki.sdk.failures import failure_of
+from aiki.sdk.host import RunFacts, TaskCall, TaskDefinition
+from aiki.worker.calls import Call
+
+__all__ = ["AroundTask", "Attempts", "Verdict"]
+
+AroundTask = Callable[[], AbstractAsyncContextManager[Any]]
+
+THREADS_MAX: Final = 64  # `def` tasks at a time; further ones wait for a thread
+MS_PER_S: Final = 1000
+
+_log = logging.getLogger("aiki.task")
+_FINAL: Final = (NonRetryable, NotSerializable, PayloadTooLarge, InvalidInput)  # another attempt would not help
+
+
+class Verdict(Struct, frozen=True):
+    """How an attempt went: a result; or an error, with the delay before the next attempt or None if it is the last."""
+
+    result: Raw = EMPTY
+    error: Failure | None = None
+    delay_ms: int | None = None
+
+
+class Attempts:
+    """Executes attempts of tasks for all runs of a worker."""
+
+    def __init__(self, *, client: Any, context: Any, around_task: AroundTask | None, chance: Chance) -> None:
+        self._client = client
+        self._context = context
+        self._around_task = around_task
+        self._chance = chance
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def execute(self, facts: RunFacts, call: Call, attempt: int) -> Verdict:
+        """Make one attempt of a task and return how it went.
+
+        Raises:
+            asyncio.CancelledError: the attempt was cancelled from outside. A thread that it has started runs on.
+        """
+        task_call = call.request.task
+        assert task_call is not None
+        task = task_call.task
+        current = asyncio.current_task()
+        assert current is not None
+        try:
+            args, kwargs = task.shape.decode_args(task_call.payload)
+            enter_task(self._task_context(facts, call, attempt))
+            around = nullcontext() if self._around_task is None else self._around_task()
+            async with around:
+                value = await self._limited(task, functools.partial(task.function, *args, **kwargs))
+            return Verdict(result=_encoded(task, value))
+        except asyncio.CancelledError as error:
+            if current.cancelling():
+                raise
+            return self._failed(task, error, attempt)
+        except Exception as error:  # noqa: BLE001  # whatever a task raises is data for its workflow
+            return self._failed(task, error, attempt)
+
+    def close(self) -> None:
+        """Let go of the threads; those that still run end with their task."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
+
+    def _task_context(self, facts: RunFacts, call: Call, attempt: int) -> TaskContext:
+        key = call.key
+        assert call.request.task is not None
+        name = call.request.task.task.name
+        known = {"run_id": facts.id, "workflow": facts.workflow, "task": name, "attempt": attempt}
+
+        def report(progress: bytes) -> None:
+            call.progress = Raw(progress)
+
+        return TaskContext(
+            facts.id,
+            name,
+            attempt=attempt,
+            idempotency_key=derived_id("task", facts.id, facts.chapter, facts.attempt, key.address, key.ordinal),
+            logger=logging.LoggerAdapter(_log, known),
+            client=self._client,
+            context=self._context,
+            report=report,
+        )
+
+    async def _limited(self, task: TaskDefinition, function: Callable[[], Any]) -> Any:
+        if task.timeout_ms is None:
+            return await self._awaited(task, function)
+        limit_s = task.timeout_ms / MS_PER_S
+        try:
+            async with asyncio.timeout(limit_s) as limit:
+                return await self._awaited(task, function)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimedOut(
+                f"an attempt of task {task.name} took longer than its timeout of {limit_s:g} s", task=task.name
+            ) from error
+
+    async def _awaited(self, task: TaskDefinition, function: Callable[[], Any]) -> Any:
+        if task.is_async:
+            return await function()
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="aiki-task")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, copy_context().run, _no_stop_iteration, function)
+
+    def _failed(self, task: TaskDefinition, error: BaseException, attempt: int) -> Verdict:
+        return Verdict(error=failure_of(error), delay_ms=self._delay_ms(task, error, attempt))
+
+    def _delay_ms(self, task: TaskDefinition, error: BaseException, attempt: int) -> int | None:
+        if isinstance(error, (*_FINAL, *task.dont_retry_on)):
+            return None
+        if task.retry_on and not isinstance(error, (*task.retry_on, RetryAfter)):
+            return None
+        delay_ms = retry.delay_ms(task.retry, attempt, draw=self._chance.random.random())
+        if delay_ms is not None and isinstance(error, RetryAfter):
+            delay_ms = max(delay_ms, retry.milliseconds(error.seconds, "the delay of RetryAfter"))
+        return delay_ms
+
+
+def _no_stop_iteration(function: Callable[[], Any]) -> Any:
+    """Call `function`; a future cannot carry a StopIteration, which ends generators."""
+    try:
+        return function()
+    except StopIteration as error:
+        raise RuntimeError("the task raised StopIteration") from error
+
+
+def _encoded(task: TaskDefinition, value: Any) -> Raw:
+    """Return a result as JSON that can be stored and that fits the task's own annotation."""
+    returns = task.shape.returns
+    encoded = returns.encode(value, what=f"the result of task {task.name}")
+    returns.decode(encoded)
+    return Raw(encoded)

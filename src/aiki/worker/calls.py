@@ -1,0 +1,206 @@
+"""A durable call: what it asks for, where it stands, and the coroutine that an author awaits.
+
+The rule: a call exists from the moment its coroutine is first stepped; then it is counted, matched with what the
+journal holds, and stays open until it is answered by one entry, or withdrawn because its awaiting code was cancelled.
+"""
+
+import asyncio
+from collections.abc import Callable, Generator
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from aiki.model.journal import EMPTY, CallKey, Entry, EntryKind, Failure, Wait
+from aiki.sdk.host import ChildCall, TaskCall
+from aiki.worker.loop import WorkflowLoop
+from aiki.worker.ordered import OrderedCoroutine
+
+__all__ = ["Call", "CallCoroutine", "CallHost", "CallState", "Request"]
+
+Answer = Callable[[Entry], Any]
+
+
+class CallState(Enum):
+    """Where a call stands."""
+
+    OPEN = auto()
+    SETTLED = auto()
+    WITHDRAWN = auto()
+
+
+class Request:
+    """What a call asks for, before it is counted.
+
+    Attributes:
+        answer: makes the value of the `await` from the entry that answers; what it raises is raised there.
+        timeout_ms: how long an event or a child's end is waited for; None for ever.
+        duration_ms: of a sleep.
+        until_ms: when a timer rings, in logical time.
+        task, child: what is called or started.
+    """
+
+    __slots__ = ("address", "answer", "child", "duration_ms", "kind", "task", "timeout_ms", "until_ms")
+
+    def __init__(
+        self,
+        kind: EntryKind,
+        address: str,
+        *,
+        answer: Answer | None = None,
+        timeout_ms: int | None = None,
+        duration_ms: int | None = None,
+        until_ms: int | None = None,
+        task: TaskCall | None = None,
+        child: ChildCall | None = None,
+    ) -> None:
+        self.kind = kind
+        self.address = address
+        self.answer = answer
+        self.timeout_ms = timeout_ms
+        self.duration_ms = duration_ms
+        self.until_ms = until_ms
+        self.task = task
+        self.child = child
+
+    @property
+    def described(self) -> TaskCall | ChildCall | None:
+        """The call as people would write it, and where it is made; None for waits."""
+        return self.task or self.child
+
+
+class Call:
+    """One call that was made.
+
+    Attributes:
+        key: under which it is found again.
+        asked: as the journal has it: the highest `seq` delivered before it was made, then or now.
+        born: the highest `seq` delivered before it was made in this execution: what must be recorded before it acts.
+        past: the highest `asked` of all that was matched before it was made: how far back it may excuse.
+        order: its place among all calls of this execution.
+        deadline_ms: when its wait is over by itself; None for never.
+        attempt, error: of a task, the attempts made so far and what the last one raised.
+        progress: of a task, what its attempt reported last.
+        settle: hands the answering entry to the code.
+    """
+
+    __slots__ = (
+        "asked",
+        "attempt",
+        "born",
+        "deadline_ms",
+        "error",
+        "key",
+        "order",
+        "past",
+        "progress",
+        "request",
+        "settle",
+        "started_at_ms",
+        "state",
+    )
+
+    def __init__(self, request: Request, key: CallKey, *, settle: Callable[[Entry], None], order: int) -> None:
+        self.request = request
+        self.key = key
+        self.settle = settle
+        self.order = order
+        self.asked = 0
+        self.born = 0
+        self.past = 0
+        self.deadline_ms: int | None = None
+        self.attempt = 0
+        self.error: Failure | None = None
+        self.started_at_ms: int | None = None
+        self.progress = EMPTY
+        self.state = CallState.OPEN
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither answered nor withdrawn."""
+        return self.state is CallState.OPEN
+
+    @property
+    def label(self) -> str:
+        """The call as people would write it."""
+        described = self.request.described
+        return described.label if described is not None else f"{self.key.kind} {self.key.address}"
+
+    @property
+    def where(self) -> str | None:
+        """File and line of the call, where known."""
+        described = self.request.described
+        return described.where if described is not None else None
+
+    def wait(self) -> Wait:
+        """Return it as an open wait."""
+        return Wait(
+            key=self.key,
+            asked=self.asked,
+            order=self.order,
+            deadline_ms=self.deadline_ms,
+            duration_ms=self.request.duration_ms,
+            attempt=self.attempt,
+            error=self.error,
+            label=self.label if self.request.described is not None else "",
+            where=self.where,
+        )
+
+
+class CallHost(Protocol):
+    """Who takes calls: the run's machine."""
+
+    loop: WorkflowLoop
+    is_over: bool
+
+    def make(self, request: Request, settle: Callable[[Entry], None]) -> Call:
+        """Count a call and match it."""
+        ...
+
+    def withdraw(self, call: Call) -> None:
+        """Take an open call back."""
+        ...
+
+
+class CallCoroutine(OrderedCoroutine[Any]):
+    """What an author awaits. Its `await` makes the call; a cancelled one withdraws it."""
+
+    __slots__ = ("_host", "_request")
+
+    def __init__(self, host: CallHost, request: Request) -> None:
+        super().__init__(host.loop)
+        self._host = host
+        self._request = request
+
+    def steps(self) -> Generator[Any, Any, Any]:
+        """Make the call, wait for its entry, and return what it answers."""
+        host, request = self._host, self._request
+        answer = request.answer
+        entry = yield from self._ask(request)
+        lengthened = _remainder(request, entry)
+        if lengthened is not None:
+            entry = yield from self._ask(lengthened)
+        assert answer is not None
+        return answer(entry)
+
+    def _ask(self, request: Request) -> Generator[Any, Any, Entry]:
+        host = self._host
+        future: asyncio.Future[Entry] = host.loop.create_future()
+        if host.is_over:
+            # The run has ended in memory, or is being unwound: the call records nothing and waits to be unwound too.
+            yield from future
+        call = host.make(request, future.set_result)
+        try:
+            return (yield from future)
+        finally:
+            if call.state is CallState.OPEN:
+                host.withdraw(call)
+
+
+def _remainder(request: Request, entry: Entry) -> Request | None:
+    """Return the rest of a sleep that has been lengthened since it was recorded, as a call of its own, or None."""
+    if request.kind is not EntryKind.SLEEP or entry.woken or entry.duration_ms is None or entry.deadline_ms is None:
+        return None
+    assert request.duration_ms is not None
+    more_ms = request.duration_ms - entry.duration_ms
+    if more_ms <= 0:
+        return None
+    return Request(EntryKind.SLEEP, f"{request.address}/more", until_ms=entry.deadline_ms + more_ms)

@@ -1,0 +1,529 @@
+"""One execution of one run: its code on its loop, fed with deliveries one at a time.
+
+Everything that reaches the code is a delivery: an entry of the journal on replay, and in the same way what is new (a
+task's end, a message, a passed deadline). After each single one the code runs until it is idle. The machine does no
+I/O and knows no clock: who drives it hands in results, mail and the time, starts the tasks that it asks for, and sends
+the turns that it makes.
+
+The rule: what the code sees follows from the deliveries alone, and their order is written down as it happens.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextvars import copy_context
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, Final, NoReturn
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw
+
+from aiki.clock import seeded_random
+from aiki.errors import NameTaken
+from aiki.model.journal import EMPTY, CallKey, Entry, EntryKind, Failure, Mail, MailKind
+from aiki.model.run import RunEnd
+from aiki.model.wire import Assignment, ChildStarted, Commit, Effect, Outcome
+from aiki.sdk.control import ContinueAsNew
+from aiki.sdk.current import enter_run
+from aiki.sdk.failures import mark_entry, refusal_of, task_failed
+from aiki.sdk.host import ChildCall, ChildFacts, EventAnswer, RunFacts, TaskCall
+from aiki.sdk.run import Run
+from aiki.sdk.workflow import Version
+from aiki.worker.calls import Call, CallCoroutine, CallState, Request
+from aiki.worker.ending import Ending, ending_of
+from aiki.worker.eviction import evict
+from aiki.worker.inbox import Inbox
+from aiki.worker.ledger import Ledger
+from aiki.worker.loop import WorkflowLoop, WorkflowTimer
+from aiki.worker.ordered import base_of
+from aiki.worker.replay import CANCEL_KEY, Replay
+from aiki.worker.telling import RunLogger, conviction_text
+
+__all__ = ["RunMachine"]
+
+MS_PER_S: Final = 1000
+DELIVERIES_MAX: Final = 100_000  # in one go, before others get their turn
+
+
+class RunMachine:
+    """The host of one run's code.
+
+    Attributes:
+        starts: tasks to start, in the order of their calls, each once what led to it is recorded (`Call.born`).
+        withdrawn: tasks whose calls were taken back: cancel their attempts.
+        conviction: why the code diverged from the journal; None while it has not. Nothing goes on then.
+        ending: how the code ended; None while it has not.
+        delivered: the highest `seq` delivered; `seq`: the journal's length, with what is not committed yet.
+    """
+
+    def __init__(self, assignment: Assignment, version: Version[..., Any, Any], *, context: Any) -> None:
+        self.facts = RunFacts(
+            id=assignment.run_id,
+            namespace=assignment.namespace,
+            workflow=assignment.workflow,
+            version=assignment.version,
+            attempt=assignment.attempt,
+            chapter=assignment.chapter,
+            reference_id=assignment.reference_id,
+            parent_id=assignment.parent_id,
+            tags=assignment.tags,
+        )
+        self.context = context
+        self.loop = WorkflowLoop(self, base=base_of(assignment.run_id))
+        self.is_replaying = True
+        self.is_over = False
+        self.logger = RunLogger(logging.getLogger("aiki.run"), self)
+        self.starts: deque[Call] = deque()
+        self.withdrawn: list[Call] = []
+        self.conviction: str | None = None
+        self.ending: Ending | None = None
+        self.delivered = 0
+        self.seq = assignment.seq
+        self.logical_ms = assignment.clock_ms
+        self.ledger = Ledger(knows_waits=assignment.seq == 0 and not assignment.waits)
+        self.inbox = Inbox()
+        self._version = version
+        self._input: Raw | None = assignment.input
+        self._replay: Replay | None = Replay(assignment.entries, assignment.waits)
+        self._cancel_delivered = False
+        self._counts: dict[tuple[EntryKind, str], int] = {}
+        self._calls_made = 0
+        self._fresh: deque[Call] = deque()
+        self._children: dict[CallKey, Call] = {}
+        self._timers: dict[WorkflowTimer, Call] = {}
+        self._tasks_by_name: dict[str, Any] = {}
+        self._effects = 0
+        self._effects_applied = assignment.effects
+        self._random: Random | None = None
+        self._main: Any = None
+        self._run: Run[Any] = Run(self, shape=version.shape, events=version.events)
+        self.inbox.receive(assignment.mail, assignment.last_mail)
+
+    # ------------------------------------------------------------------------------------------ driven from outside
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the code can still go on."""
+        return self.ending is None and self.conviction is None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the code waits for nothing that this worker has to do (attempts under way not counted)."""
+        return not (self.starts or self._children or self.ledger.unsent.children)
+
+    def begin(self, now_ms: int) -> None:
+        """Start the code and deliver what is recorded, then what is new."""
+        context = copy_context()
+        context.run(enter_run, self._run)
+        self._main = self.loop.create_task(self._handler(), name="main", context=context)
+        self._run_until_idle()
+        self.advance(now_ms)
+
+    def advance(self, now_ms: int) -> None:
+        """Deliver all that can be delivered: first what is recorded, then mail and passed deadlines, one by one."""
+        for _ in range(DELIVERIES_MAX):
+            if not self.is_live:
+                return
+            if self._replay is not None:
+                recorded = self._replay.next_delivery()
+                if recorded is not None:
+                    self._deliver(*recorded)
+                    continue
+            self._judge()
+            self.is_replaying = False
+            if self.conviction is not None or not self._deliver_news(now_ms):
+                return
+
+    def settle_task(self, call: Call, now_ms: int, *, result: Raw = EMPTY, error: Failure | None = None) -> None:
+        """Deliver a task's end: its result, or the error after its last attempt. A late one is dropped."""
+        if call.is_open and self.is_live:
+            self._news(
+                call,
+                now_ms,
+                result=result,
+                error=error,
+                attempts=call.attempt,
+                started_at_ms=call.started_at_ms,
+                finished_at_ms=now_ms,
+                label=call.label,
+                where=call.where,
+            )
+            self.advance(now_ms)
+
+    def retry_later(self, call: Call, error: Failure, due_ms: int) -> None:
+        """An attempt of a task failed, and the next is due later: until then the call is a wait."""
+        if call.is_open and self.is_live:
+            call.error = error
+            call.deadline_ms = due_ms
+            self.inbox.open_wait(call)
+            self.ledger.open_wait(call)
+
+    def settle_children(self, answers: Iterable[ChildStarted], now_ms: int) -> None:
+        """Deliver what became of the children that a commit started."""
+        for answer in answers:
+            call = self._children.pop(answer.key, None)
+            if call is not None and call.is_open and self.is_live:
+                refused = answer.refusal is not None
+                self._news(
+                    call,
+                    now_ms,
+                    child_id=None if refused else answer.run_id,
+                    error=answer.refusal,
+                    label=call.label,
+                    where=call.where,
+                )
+        self.advance(now_ms)
+
+    def turn(self, outcome: Outcome, *, epoch: int, number: int, now_ms: int, parks: bool = False) -> Commit:
+        """Return all that is not committed yet as one frozen commit."""
+        if outcome is Outcome.STALLED and self.conviction is not None:
+            return Commit(
+                run_id=self.facts.id,
+                epoch=epoch,
+                turn=number,
+                outcome=outcome,
+                at_ms=self.logical_ms,
+                last_mail=self.inbox.last_mail,
+                why=self.conviction,
+                stall_reason="diverged",
+            )
+        unsent = self.ledger.take(self.inbox.waits)
+        self._children.update(unsent.children)
+        if outcome is Outcome.SUSPENDED:
+            unsent.read.extend(self.inbox.discard_wakes())
+        ending = self.ending or Ending(outcome)
+        waits = self.inbox.waits if ending.outcome in (Outcome.RUNNING, Outcome.SUSPENDED) else {}
+        return Commit(
+            run_id=self.facts.id,
+            epoch=epoch,
+            turn=number,
+            outcome=ending.outcome,
+            at_ms=max(self.logical_ms, now_ms),
+            entries=tuple(unsent.entries),
+            opened=tuple(call.wait() for call in unsent.opened.values()),
+            closed=tuple(unsent.closed),
+            replace_waits=unsent.replaces,
+            waits=len(waits),
+            deadline_ms=self.inbox.deadline_ms() if waits else None,
+            waits_for=next(iter(waits)).kind if waits else None,
+            read=tuple(unsent.read),
+            last_mail=self.inbox.last_mail,
+            children=unsent.child_starts(),
+            effects=tuple(unsent.effects),
+            output=ending.output,
+            error=ending.error,
+            failed_seq=ending.failed_seq,
+            input=ending.input,
+            input_hash=ending.input_hash,
+            why=WAITS_FOR_NOTHING if outcome is Outcome.STALLED else None,
+            stall_reason="waits_for_nothing" if outcome is Outcome.STALLED else None,
+            parks=parks,
+        )
+
+    def drop(self) -> None:
+        """Unwind the code without a trace: the claim is over, or another one needs the room."""
+        self.is_over = True
+        evict(self.loop)
+        self._main = None
+
+    # ------------------------------------------------------------------------------------------------- deliveries
+
+    async def _handler(self) -> Any:
+        shape = self._version.shape
+        assert self._input is not None
+        args, kwargs = shape.decode_args(bytes(self._input))
+        self._input = None
+        return shape.returns.encode(await self._version.function(self._run, *args, **kwargs))
+
+    def _deliver(self, entry: Entry, call: Call | None) -> None:
+        self.delivered = max(self.delivered, entry.seq)
+        self.logical_ms = max(self.logical_ms, entry.at_ms)
+        if call is None:
+            self._cancel_delivered = True
+            self._main.cancel(entry.reason)
+        else:
+            call.state = CallState.SETTLED
+            self._close(call)
+            call.settle(entry)
+        self._run_until_idle()
+
+    def _news(self, call: Call | None, now_ms: int, **facts: Any) -> None:
+        """Write down a delivery that is not recorded yet, and make it."""
+        self.seq += 1
+        entry = Entry(
+            seq=self.seq,
+            key=CANCEL_KEY if call is None else call.key,
+            asked=0 if call is None else call.asked,
+            at_ms=max(self.logical_ms, now_ms),
+            **facts,
+        )
+        self.ledger.unsent.entries.append(entry)
+        self._deliver(entry, call)
+
+    def _deliver_news(self, now_ms: int) -> bool:
+        """Deliver the first of what has come and what is due; return whether there was any."""
+        found = self.inbox.next_mail()
+        due = self._next_due(now_ms)
+        if due is not None:
+            assert due.deadline_ms is not None
+            if found is None or due.deadline_ms <= found[0].at_ms:
+                self._ring(due, now_ms)
+                return True
+            self.inbox.push_due(due)
+        if found is None:
+            return False
+        self._open_mail(*found, now_ms=now_ms)
+        return True
+
+    def _next_due(self, now_ms: int) -> Call | None:
+        while (call := self.inbox.pop_due(now_ms)) is not None:
+            if call.key.kind is not EntryKind.TASK:
+                return call
+            self.starts.append(call)  # its next attempt is due: no delivery, and it stays a wait until it is answered
+        return None
+
+    def _ring(self, call: Call, now_ms: int) -> None:
+        match call.key.kind:
+            case EntryKind.EVENT | EntryKind.CHILD_RESULT:
+                self._news(call, now_ms, timed_out=True, deadline_ms=call.deadline_ms)
+            case _:
+                self._news(call, now_ms, duration_ms=call.request.duration_ms, deadline_ms=call.deadline_ms)
+
+    def _open_mail(self, mail: Mail, call: Call | None, *, now_ms: int) -> None:
+        self.inbox.take(mail.number)
+        match mail.kind:
+            case MailKind.CANCEL:
+                if self._cancel_delivered:
+                    self.ledger.unsent.read.append(mail.number)
+                else:
+                    self._news(None, now_ms, mail=mail.number, reason=mail.reason, timed_out=mail.timed_out)
+            case MailKind.WAKE:
+                for sleeper in list(self.inbox.sleeps()):
+                    if sleeper.is_open and self.is_live:
+                        duration_ms = sleeper.request.duration_ms
+                        self._news(sleeper, now_ms, mail=mail.number, woken=True, duration_ms=duration_ms)
+            case MailKind.EVENT:
+                self._news(call, now_ms, mail=mail.number, result=mail.payload)
+            case MailKind.CHILD_RESULT:
+                self._news(
+                    call, now_ms, mail=mail.number, result=mail.payload, status=mail.status, error=mail.error
+                )
+
+    def _run_until_idle(self) -> None:
+        self.loop.run_until_idle()
+        if self._main.done() and self.ending is None:
+            self.is_over = True  # from here on no call of what is left is taken
+            for task in self.loop.unfinished():
+                task.cancel()
+            self.loop.run_until_idle()
+            self.ending = ending_of(self._main, cancel_delivered=self._cancel_delivered)
+            self.starts.clear()
+            self.drop()
+
+    def _judge(self) -> None:
+        """Let the new tasks and children go ahead, or find that the code has diverged."""
+        while self._fresh:
+            call = self._fresh[0]
+            if call.is_open:
+                convicting = None if self._replay is None else self._replay.convicting(call)
+                if convicting is not None:
+                    self.conviction = conviction_text(self.facts, call, convicting)
+                    return
+                if call.key.kind is EntryKind.CHILD:
+                    self.ledger.unsent.children[call.key] = call
+                else:
+                    self.starts.append(call)
+            self._fresh.popleft()
+        if self._replay is not None and self._replay.is_spent:
+            self._replay = None
+
+    # ----------------------------------------------------------------------------------------------------- calls
+
+    def make(self, request: Request, settle: Callable[[Entry], None]) -> Call:
+        """Count a call and match it with what is recorded; open a wait, or queue it to be judged."""
+        name = (request.kind, request.address)
+        ordinal = self._counts.get(name, 0)
+        self._counts[name] = ordinal + 1
+        self._calls_made += 1
+        call = Call(request, CallKey(*name, ordinal), settle=settle, order=self._calls_made)
+        call.born = self.delivered
+        call.asked = self.delivered
+        matched = None if self._replay is None else self._replay.match(call)
+        if matched is None:
+            if request.kind in (EntryKind.TASK, EntryKind.CHILD):
+                self._fresh.append(call)
+                return call
+            call.deadline_ms = self._deadline_ms(request)
+        if matched != "entry":
+            self.inbox.open_wait(call)
+            self.ledger.open_wait(call)
+        return call
+
+    def withdraw(self, call: Call) -> None:
+        """Take an open call back: its wait is closed, and a late result of it is dropped."""
+        call.state = CallState.WITHDRAWN
+        if self.is_over or self.loop.is_evicting:
+            return
+        self._close(call)
+        if call.key.kind is EntryKind.TASK:
+            self.withdrawn.append(call)
+        elif call.key.kind is EntryKind.CHILD:
+            self.ledger.unsent.children.pop(call.key, None)
+
+    def _close(self, call: Call) -> None:
+        if self.inbox.close_wait(call):
+            self.ledger.close_wait(call.key)
+
+    def _deadline_ms(self, request: Request) -> int | None:
+        if request.until_ms is not None:
+            return request.until_ms
+        span_ms = request.duration_ms if request.kind is EntryKind.SLEEP else request.timeout_ms
+        return None if span_ms is None else self.logical_ms + span_ms
+
+    # --------------------------------------------------------------------------------------- what the loop asks for
+
+    def now_s(self) -> float:
+        """Return the run's logical time in seconds."""
+        return self.logical_ms / MS_PER_S
+
+    def timer_opened(self, timer: WorkflowTimer) -> None:
+        """An asyncio timer becomes a durable wait."""
+        until_ms = -int(-timer.when() * MS_PER_S // 1)
+        request = Request(EntryKind.TIMER, "timer", until_ms=until_ms)
+
+        def settle(_entry: Entry) -> None:
+            self._timers.pop(timer, None)
+            self.loop.ring(timer)
+
+        self._timers[timer] = self.make(request, settle)
+
+    def timer_closed(self, timer: WorkflowTimer) -> None:
+        """An asyncio timer was cancelled."""
+        call = self._timers.pop(timer, None)
+        if call is not None and call.is_open:
+            self.withdraw(call)
+
+    def callback_failed(self, context: dict[str, Any]) -> None:
+        """An error that nobody waits for is logged, once the code runs anew."""
+        error = context.get("exception")
+        self.logger.error("error in workflow code that nobody awaited: %s", context.get("message"), exc_info=error)
+
+    # ----------------------------------------------------------------------------------------- what the sdk asks for
+
+    @property
+    def random(self) -> Random:
+        """The run's own source of chance, the same on replay."""
+        if self._random is None:
+            self._random = seeded_random(f"{self.facts.id}:{self.facts.chapter}")
+        return self._random
+
+    def now(self) -> datetime:
+        """Return the run's logical time."""
+        return datetime.fromtimestamp(self.logical_ms / MS_PER_S, UTC)
+
+    def uuid4(self) -> UUID:
+        """Return a random UUID."""
+        return UUID(int=self.random.getrandbits(128), version=4)
+
+    def call_task(self, call: TaskCall) -> CallCoroutine:
+        """Run a task."""
+        task = call.task
+        known = self._tasks_by_name.setdefault(task.name, task)
+        if known.function is not task.function:
+            raise NameTaken(
+                f"two tasks of this run are named {task.name!r}: one at {known.where}, one at {task.where}. Their"
+                " results could not be told apart. Give one another name: @task(name=...).",
+                name=task.name,
+                places=(known.where, task.where),
+            )
+
+        def answer(entry: Entry) -> Any:
+            if entry.error is not None:
+                failed = task_failed(entry.error, task=task.name, attempts=entry.attempts)
+                mark_entry(failed, entry.seq)
+                raise failed
+            return task.shape.returns.decode(bytes(entry.result))
+
+        return CallCoroutine(self, Request(EntryKind.TASK, call.address, answer=answer, task=call))
+
+    def start_child(self, call: ChildCall, decode: Callable[[ChildFacts], Any]) -> CallCoroutine:
+        """Start a child."""
+
+        def answer(entry: Entry) -> Any:
+            if entry.error is not None:
+                refused = refusal_of(entry.error)
+                mark_entry(refused, entry.seq)
+                raise refused
+            assert entry.child_id is not None
+            return decode(ChildFacts(entry.child_id, call.version))
+
+        return CallCoroutine(self, Request(EntryKind.CHILD, call.address, answer=answer, child=call))
+
+    def wait_child(
+        self, run_id: str, timeout_ms: int | None, *, decode: Callable[[RunEnd | None], Any]
+    ) -> CallCoroutine:
+        """Wait for a child's end."""
+
+        def answer(entry: Entry) -> Any:
+            end = None
+            if not entry.timed_out:
+                assert entry.status is not None
+                end = RunEnd(entry.status, entry.result, entry.error)
+            try:
+                return decode(end)
+            except Exception as error:
+                mark_entry(error, entry.seq)
+                raise
+
+        return CallCoroutine(self, Request(EntryKind.CHILD_RESULT, run_id, answer=answer, timeout_ms=timeout_ms))
+
+    def sleep(self, name: str, duration_ms: int, *, decode: Callable[[bool], Any]) -> CallCoroutine:
+        """Sleep."""
+        request = Request(
+            EntryKind.SLEEP, name, answer=lambda entry: decode(entry.woken), duration_ms=duration_ms
+        )
+        return CallCoroutine(self, request)
+
+    def wait_event(
+        self, name: str, timeout_ms: int | None, *, decode: Callable[[EventAnswer], Any]
+    ) -> CallCoroutine:
+        """Wait for an event."""
+        request = Request(
+            EntryKind.EVENT,
+            name,
+            answer=lambda entry: decode(EventAnswer(entry.timed_out, entry.result)),
+            timeout_ms=timeout_ms,
+        )
+        return CallCoroutine(self, request)
+
+    def publish(self, name: str, payload: bytes) -> None:
+        """Publish a value."""
+        self._effect(Effect(number=0, kind="set", name=name, payload=Raw(payload)))
+
+    def cancel_child(self, run_id: str, reason: str | None) -> None:
+        """Ask a child to cancel."""
+        self._effect(Effect(number=0, kind="cancel", target=run_id, reason=reason))
+
+    def send_event(self, run_id: str, name: str, payload: bytes) -> None:
+        """Send an event to a child."""
+        self._effect(Effect(number=0, kind="send", target=run_id, name=name, payload=Raw(payload)))
+
+    def continue_as_new(self, payload: bytes, input_hash: str) -> NoReturn:
+        """Unwind the code; the run goes on with new input."""
+        raise ContinueAsNew(payload, input_hash)
+
+    def _effect(self, effect: Effect) -> None:
+        if self.is_over:
+            return
+        self._effects += 1
+        if self._effects > self._effects_applied:
+            self.ledger.unsent.effects.append(msgspec.structs.replace(effect, number=self._effects))
+
+
+WAITS_FOR_NOTHING: Final = (
+    "the code waits for something that cannot happen: no task, sleep, event or child is open. Look for a future, lock"
+    " or queue that nobody serves; deploy corrected code and requeue the run"
+)
+
