@@ -1,1 +1,83 @@
-"""Durable workflows in plain Python. Everything that users import is here; nobody imports a submodule."""
+"""Durable workflows in plain Python. Everything that users import is here; nobody imports a submodule.
+
+    from aiki import Run, task, workflow
+"""
+
+from aiki.errors import (
+    AikiError,
+    DatabaseInUse,
+    DirectTaskCall,
+    Diverged,
+    InvalidInput,
+    NameTaken,
+    NonRetryable,
+    NotAllowedInWorkflow,
+    NotSerializable,
+    PayloadTooLarge,
+    ReferenceConflict,
+    RetryAfter,
+    RunCancelled,
+    RunEnded,
+    RunFailed,
+    RunNotFound,
+    ScheduleConflict,
+    TaskFailed,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+)
+from aiki.model.retry import Retry
+from aiki.sdk.child import ChildHandle
+from aiki.sdk.client import Client
+from aiki.sdk.current import TaskContext, current_run, current_task
+from aiki.sdk.ended import WaitResult
+from aiki.sdk.events import Event, EventResult, Events
+from aiki.sdk.handle import Handle
+from aiki.sdk.info import RunInfo, RunPage
+from aiki.sdk.run import Run, SleepResult
+from aiki.sdk.task import Task, task
+from aiki.sdk.workflow import Version, Workflow, workflow
+
+__all__ = [
+    "AikiError",
+    "ChildHandle",
+    "Client",
+    "DatabaseInUse",
+    "DirectTaskCall",
+    "Diverged",
+    "Event",
+    "EventResult",
+    "Events",
+    "Handle",
+    "InvalidInput",
+    "NameTaken",
+    "NonRetryable",
+    "NotAllowedInWorkflow",
+    "NotSerializable",
+    "PayloadTooLarge",
+    "ReferenceConflict",
+    "Retry",
+    "RetryAfter",
+    "Run",
+    "RunCancelled",
+    "RunEnded",
+    "RunFailed",
+    "RunInfo",
+    "RunNotFound",
+    "RunPage",
+    "ScheduleConflict",
+    "SleepResult",
+    "Task",
+    "TaskContext",
+    "TaskFailed",
+    "TimedOut",
+    "Unauthorized",
+    "Unavailable",
+    "Version",
+    "WaitResult",
+    "Workflow",
+    "current_run",
+    "current_task",
+    "task",
+    "workflow",
+]

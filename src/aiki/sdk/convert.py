@@ -12,7 +12,16 @@ from typing import Any, Final, TypeAlias
 
 from aiki.model.retry import milliseconds
 
-__all__ = ["Seconds", "instant_ms", "instant_of", "limit_ms", "place_of_call", "place_of_definition", "sleep_ms"]
+__all__ = [
+    "Seconds",
+    "instant_ms",
+    "instant_of",
+    "limit_ms",
+    "names_in_sight",
+    "place_of_call",
+    "place_of_definition",
+    "sleep_ms",
+]
 
 Seconds: TypeAlias = float | timedelta
 """A length of time: seconds as a number, or a `timedelta`."""
@@ -70,6 +79,11 @@ def instant_of(moment_ms: int) -> datetime:
     '1970-01-01T00:00:01.500000+00:00'
     """
     return _EPOCH + moment_ms * _MS
+
+
+def names_in_sight(frame: FrameType) -> dict[str, Any]:
+    """Return the local names of a frame that defines something: hints may name them. Those of a module are known."""
+    return {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
 
 
 def place_of_call(frame: FrameType) -> str:

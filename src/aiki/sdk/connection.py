@@ -1,0 +1,231 @@
+"""The road that everything of one client travels: coalesced, repeated while the server is away, answered or raised.
+
+The rule: each request can be repeated (its id is made here), so `Unavailable` is tried again until the client's
+timeout is over; any other refusal is raised at once, as the error that its code names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Literal, TypeVar
+
+from msgspec import Raw
+
+from aiki.clock import Chance, Clock
+from aiki.errors import RunNotFound, Unavailable
+from aiki.model.ids import derived_id
+from aiki.model.run import RunEnd
+from aiki.model.wire import (
+    Control,
+    Finished,
+    JournalPage,
+    RunFilter,
+    RunInfo,
+    RunOptions,
+    RunPage,
+    SendEvent,
+    Standing,
+    Started,
+    StartRun,
+    WaitAnswer,
+    WaitRequest,
+)
+from aiki.sdk.coalesce import Coalescer
+from aiki.sdk.failures import error_of_problem
+from aiki.sdk.transport import Transport
+from aiki.sdk.waits import WAIT_MS, Waits
+
+__all__ = ["Connection"]
+
+RETRY_FIRST_MS: Final = 50
+RETRY_MOST_MS: Final = 2_000
+
+T = TypeVar("T")
+R = TypeVar("R")
+Verb = Literal["cancel", "terminate", "wake", "requeue"]
+
+
+class Connection:
+    """A transport, with everything that is shared by those who use it.
+
+    Args:
+        transport: the road.
+        namespace: of all requests.
+        timeout_ms: how long a request is tried again while the server is away.
+        clock: tells when that is over.
+        chance: makes ids and jitter.
+        pause: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        namespace: str,
+        timeout_ms: int,
+        clock: Clock,
+        chance: Chance,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.transport = transport
+        self.namespace = namespace
+        self.timeout_ms = timeout_ms
+        self.clock = clock
+        self.chance = chance
+        self._pause = pause
+        self._starts = Coalescer(self._repeated(transport.start), size_bytes=lambda start: len(start.input))
+        self._sends = Coalescer(self._repeated(transport.send), size_bytes=lambda event: len(event.payload))
+        self._controls = Coalescer(self._repeated(transport.control))
+        self._waits = Waits(self._wait, namespace=namespace, subscription=self.new_id())
+
+    def new_id(self) -> str:
+        """Return an id that nobody else has: a UUIDv7."""
+        return self.chance.uuid7(now_ms=self.clock.now_ms())
+
+    async def start(
+        self, workflow: str, version: str, *, payload: bytes, input_hash: str, options: RunOptions
+    ) -> Started:
+        """Start a run.
+
+        Raises:
+            ReferenceConflict: its reference id names a run with other input.
+            InvalidInput: the server knows the version, and the input does not fit it.
+            Unavailable: the server cannot be reached.
+        """
+        start = StartRun(
+            run_id=self.new_id(),
+            namespace=self.namespace,
+            workflow=workflow,
+            version=version,
+            input=Raw(payload),
+            input_hash=input_hash,
+            options=options,
+        )
+        started = await self._starts.call(start)
+        if started.problem is not None:
+            raise error_of_problem(started.problem)
+        return started
+
+    async def send(self, run_id: str, name: str, *, payload: bytes, reference_id: str | None) -> Standing:
+        """Send an event; with a reference id its message id follows from that, so a second one is ignored.
+
+        Raises:
+            RunEnded: the run takes no more events.
+            RunNotFound: there is no such run.
+            InvalidInput: its version knows no such event.
+        """
+        message_id = self.new_id() if reference_id is None else derived_id("event", run_id, name, reference_id)
+        event = SendEvent(
+            namespace=self.namespace, run_id=run_id, message_id=message_id, name=name, payload=Raw(payload)
+        )
+        return _standing(await self._sends.call(event))
+
+    async def control(self, run_id: str, verb: Verb, *, reason: str | None = None) -> Standing:
+        """Cancel, terminate, wake or requeue a run.
+
+        Raises:
+            RunEnded: it has ended.
+            RunNotFound: there is no such run.
+        """
+        request = Control(namespace=self.namespace, run_id=run_id, message_id=self.new_id(), verb=verb, reason=reason)
+        return _standing(await self._controls.call(request))
+
+    async def end_of(self, run_id: str, timeout_ms: int | None) -> RunEnd | None:
+        """Return how a run ended, once it has; None if it has not within `timeout_ms`.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        try:
+            async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
+                finished: Finished = await self._waits.end_of(run_id)
+        except TimeoutError:
+            return None
+        if finished.problem is not None:
+            raise error_of_problem(finished.problem)
+        assert finished.status is not None, "what has no problem has ended"
+        return RunEnd(status=finished.status, output=finished.output, error=finished.error)
+
+    async def info(self, run_id: str) -> RunInfo:
+        """Return a run as it stands.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        found = await self._again(lambda: self.transport.info(self.namespace, run_id))
+        if found is None:
+            raise RunNotFound(f"there is no run {run_id} in namespace {self.namespace}", run_id=run_id)
+        return found
+
+    async def by_reference(self, workflow: str, reference_id: str) -> RunInfo:
+        """Return the run of a workflow that bears a reference id.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        found = await self._again(lambda: self.transport.by_reference(self.namespace, workflow, reference_id))
+        if found is None:
+            raise RunNotFound(
+                f"no run of {workflow} bears the reference id {reference_id!r} in namespace {self.namespace}",
+                reference_id=reference_id,
+                workflow=workflow,
+            )
+        return found
+
+    async def runs(self, wanted: RunFilter) -> RunPage:
+        """Return a page of runs, newest first."""
+        return await self._again(lambda: self.transport.list(wanted))
+
+    async def value(self, run_id: str, name: str) -> Raw | None:
+        """Return what a run published under a name, or None."""
+        return await self._again(lambda: self.transport.value(self.namespace, run_id, name))
+
+    async def journal(self, run_id: str, after_seq: int) -> JournalPage:
+        """Return a page of a run's journal, for people."""
+        return await self._again(lambda: self.transport.journal(self.namespace, run_id, after_seq))
+
+    async def close(self) -> None:
+        """End it: whoever still waits gets `Unavailable`, and the transport is closed."""
+        for part in (self._waits, self._starts, self._sends, self._controls):
+            await part.close()
+        await self.transport.close()
+
+    # -------------------------------------------------------------------------------------------------------- repeating
+
+    def _repeated(
+        self, send: Callable[[Sequence[T]], Awaitable[list[R]]]
+    ) -> Callable[[Sequence[T]], Awaitable[list[R]]]:
+        async def send_until_answered(items: Sequence[T]) -> list[R]:
+            return await self._again(lambda: send(items))
+
+        return send_until_answered
+
+    async def _wait(self, request: WaitRequest) -> WaitAnswer:
+        return await self._again(lambda: self.transport.wait(request), answer_ms=WAIT_MS)
+
+    async def _again(self, call: Callable[[], Awaitable[R]], *, answer_ms: int = 0) -> R:
+        """Make a call until it is answered, or the timeout is over. Its answer may take `answer_ms` by design."""
+        until_ms = self.clock.monotonic_ms() + self.timeout_ms
+        delay_ms = RETRY_FIRST_MS
+        while True:
+            try:
+                async with asyncio.timeout((self.timeout_ms + answer_ms) / 1000):
+                    return await call()
+            except Unavailable:
+                left_ms = until_ms - self.clock.monotonic_ms()
+                if left_ms <= 0:
+                    raise
+            except TimeoutError as error:
+                seconds = (self.timeout_ms + answer_ms) / 1000
+                raise Unavailable(f"the server has not answered within {seconds:g} s") from error
+            # Half of the delay is fixed and half is chance, so that clients that lost a server do not return as one.
+            jittered_ms = delay_ms * (0.5 + 0.5 * self.chance.random.random())
+            await self._pause(min(jittered_ms, left_ms) / 1000)
+            delay_ms = min(delay_ms * 2, RETRY_MOST_MS)
+
+
+def _standing(standing: Standing) -> Standing:
+    if standing.problem is not None:
+        raise error_of_problem(standing.problem)
+    return standing
