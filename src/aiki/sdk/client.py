@@ -143,7 +143,8 @@ class Runs:
             InvalidInput: the input does not fit what a worker announced for the version.
             ReferenceConflict: the reference id names a run with other input.
 
-        >>> await client.runs.start("restaurant-order", "1.0.0", {"order": {"order_id": "o-1"}})  # doctest: +SKIP
+        Example:
+            handle = await client.runs.start("restaurant-order", "1.0.0", {"order": {"order_id": "o-1"}})
         """
         payload.check_name(workflow, "a workflow's name")
         payload.check_name(version, "a version")

@@ -40,8 +40,9 @@ EVENTS_MAX: Final = 1_000
 class EventResult(Generic[T]):
     """What a wait for an event brought. As a condition it is true if the event came in time.
 
-    >>> if response := await run.events.restaurant_accepted.wait(timeout=300):  # doctest: +SKIP
-    ...     print(response.data.estimated_minutes)
+    Example:
+        if response := await run.events.restaurant_accepted.wait(timeout=300):
+            run.logger.info("ready in %d minutes", response.data.estimated_minutes)
     """
 
     __slots__ = ("_name", "_value", "timed_out")

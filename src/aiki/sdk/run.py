@@ -143,7 +143,8 @@ class Run(Generic[E]):
             TypeError: no duration is given.
             ValueError: it is negative or not finite.
 
-        >>> await run.sleep("feedback-delay", days=1)  # doctest: +SKIP
+        Example:
+            result = await run.sleep("feedback-delay", days=1)
         """
         payload.check_name(name, "a sleep's name")
         return self._host.sleep(name, sleep_ms(name, duration, units), decode=SleepResult)

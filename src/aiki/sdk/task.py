@@ -240,7 +240,7 @@ def label_of(name: str, arguments: bytes) -> str:
     parts: list[str] = []
     chars = len(name)
     for key, raw in _raw_arguments(arguments).items():
-        text = bytes(raw[: LABEL_VALUE_CHARS_MAX * 4]).decode("utf-8", "replace")
+        text = bytes(memoryview(raw)[: LABEL_VALUE_CHARS_MAX * 4]).decode("utf-8", "replace")
         parts.append(f"{key}={text if len(text) <= LABEL_VALUE_CHARS_MAX else text[:LABEL_VALUE_CHARS_MAX] + '…'}")
         chars += len(parts[-1])
         if chars > LABEL_CHARS_MAX:

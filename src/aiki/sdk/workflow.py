@@ -216,9 +216,8 @@ class Version(Generic[P, R, E]):
         Raises:
             ValueError: an option's value is out of bounds, or `start_at` has no time zone.
 
-        >>> v = workflow("report").version("1")(_example)
-        >>> v.options(priority=5, tags={"team": "sales"}).run_options.priority
-        5
+        Example:
+            await daily_report_v1.options(reference_id="2025-03-01", tags={"team": "sales"}).start(client)
         """
         changed = copy.copy(self)
         changed.run_options = with_options(self.run_options, options)
