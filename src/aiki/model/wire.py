@@ -181,6 +181,7 @@ class RunInfo(Message, frozen=True):
 
 class RunFilter(Message, frozen=True):
     """Which runs are meant; fields left out do not narrow. `cursor` is the last page's `next_cursor`."""
+
     namespace: str = "default"
     workflow: str | None = None
     version: str | None = None
@@ -196,6 +197,7 @@ class RunFilter(Message, frozen=True):
 
 class RunPage(Message, frozen=True):
     """A page of runs, newest first, without payloads."""
+
     runs: tuple[RunInfo, ...]
     next_cursor: str | None = None
 
@@ -367,9 +369,15 @@ class PollAnswer(Message, frozen=True):
 
 
 class ChildStart(Message, frozen=True):
-    """A child to start. Its run id follows from the parent's id, chapter, attempt and `key`."""
+    """A child to start.
+
+    `run_id` follows from the parent's id, chapter, attempt and `key` (`ids.child_run_id`), and `namespace` is the
+    parent's: they are stated so that the server can name the rows before it has looked at the parent's.
+    """
 
     key: CallKey
+    run_id: str
+    namespace: str
     workflow: str
     version: str
     input: Raw
@@ -422,7 +430,8 @@ class Commit(Message, frozen=True):
         opened, closed: the waits since the last commit (those that an entry settled are in `closed` too).
         replace_waits: `opened` is the whole set; what is stored is replaced (the first commit after a replay).
         waits, deadline_ms, waits_for: count, earliest deadline and oldest kind of the open waits after this commit.
-        read: numbers of messages read that no entry names (a wake that ended two sleeps, a settled race).
+        read: numbers of messages read that no entry names (a wake that ended two sleeps, a settled race, and wakes
+            that were not delivered by the suspension that this commit is).
         last_mail: the number up to which the worker has the run's mail.
         failed_seq: the entry whose error escaped (outcome failed), None if none did.
         input, input_hash: of the next chapter (outcome continued).

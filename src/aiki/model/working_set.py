@@ -4,13 +4,13 @@ The rule: the store loads what the keys name, locked, and saves what changed, an
 changes the working set, and knows no store. Every change goes through a method here, which is how it is tracked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from aiki.model.journal import CallKey, Entry, EntryKind, Mail, Wait
+from aiki.model.journal import CallKey, Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import NewRun, Queue, RunEnd, RunRow, SessionRow, Waiter
 from aiki.model.wire import Announce
@@ -42,7 +42,7 @@ class Keys:
         runs: rows to lock and load, in id order.
         finishing: runs that may end: their waiters, and the waiters' runs, are loaded as well.
         ends: runs whose end (status, output, error) is needed if they are terminal.
-        references: (namespace, workflow, reference id) → run id.
+        references: (namespace, workflow, reference id) → run id; the rows of these runs are loaded.
         sessions: rows to lock and load.
         mail_after: run id → number; unread messages above it, at most `MAIL_ROWS` (the lowest number asked for wins).
         messages: (run id, message id) of messages that may be there already.
@@ -51,7 +51,8 @@ class Keys:
         owned: sessions whose owned runs (the rows) are loaded, as statements are compared with them.
         expiring: sessions of which at most `EXPIRY_ROWS` owned runs are loaded.
         cascading: runs of which at most `CASCADE_ROWS` children are loaded that are open and not asked to cancel;
-            `following` children only, where the run's cascade says so.
+            `following` children only, where the run's cascade says so. Such a child may end at once: its waiters are
+            loaded as for `finishing`.
         ready: queue → how many of its queued runs may be picked, by priority, then due time.
     """
 
@@ -231,16 +232,39 @@ class WorkingSet:
         for target, waiters in self.waiters.items():
             self.waiters[target] = [waiter for waiter in waiters if waiter.run_id != run_id]
         self.new_waiters = {waiter: None for waiter in self.new_waiters if waiter.run_id != run_id}
+        self._drop_results(run_id, lambda _: True)
+
+    def replace_waits(self, run_id: str) -> None:
+        """Remove the open waits of a run, to put a whole new set in their place; who it waits for stays registered."""
+        self.new_waits = {key: wait for key, wait in self.new_waits.items() if key[0] != run_id}
+        self.cleared_waits.append(run_id)
+        for name in self.waits:
+            if name[0] == run_id:
+                self.waits[name] = []
 
     def add_waiter(self, waiter: Waiter) -> None:
         """Register a run as a waiter on another's end."""
         self.waiters.setdefault(waiter.target_id, []).append(waiter)
         self.new_waiters[waiter] = None
 
-    def remove_waiter(self, waiter: Waiter) -> None:
-        """Remove a waiter and its unread result."""
+    def settle_waiter(self, waiter: Waiter) -> None:
+        """Remove a waiter that has got its result."""
         self.waiters[waiter.target_id] = [w for w in self.waiters.get(waiter.target_id, []) if w != waiter]
         self.new_waiters.pop(waiter, None)
         self.removed_waiters.append(waiter)
-        self.removed_mail.append((waiter.run_id, waiter.target_id, waiter.ordinal))
 
+    def remove_waiter(self, waiter: Waiter) -> None:
+        """Remove a waiter and its unread result."""
+        self.settle_waiter(waiter)
+        self.removed_mail.append((waiter.run_id, waiter.target_id, waiter.ordinal))
+        self._drop_results(waiter.run_id, lambda mail: mail.name == waiter.target_id and mail.ordinal == waiter.ordinal)
+
+    def _drop_results(self, run_id: str, is_meant: Callable[[Mail], bool]) -> None:
+        """Forget unread results that came within this batch: the store removes only what was there before."""
+
+        def stays(mail: Mail) -> bool:
+            return mail.kind is not MailKind.CHILD_RESULT or not is_meant(mail)
+
+        if run_id in self.unread:
+            self.unread[run_id] = [mail for mail in self.unread[run_id] if stays(mail)]
+        self.new_mail = [(owner, mail) for owner, mail in self.new_mail if owner != run_id or stays(mail)]
