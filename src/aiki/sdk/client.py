@@ -67,8 +67,8 @@ class Client:
         if self._timeout_ms < 1:
             raise ValueError(f"timeout is {timeout!r}: it must be positive")
         self._transport = transport
-        self._clock = clock or SystemClock()
-        self._chance = chance or Chance()
+        self.clock: Clock = clock or SystemClock()
+        self.chance = chance or Chance()
         self._connection: Connection | None = None
         self.runs = Runs(self)
 
@@ -82,6 +82,15 @@ class Client:
         if self._connection is None:
             raise RuntimeError("the client is not open. Use it inside: async with Client(...) as client:")
         return self._connection
+
+    @property
+    def transport(self) -> Transport:
+        """The road to the server; for workers.
+
+        Raises:
+            RuntimeError: the client has not been entered, or has been left.
+        """
+        return self.connection.transport
 
     async def __aenter__(self) -> Self:
         """Open the connection.
@@ -101,8 +110,8 @@ class Client:
             self._transport,
             namespace=self.namespace,
             timeout_ms=self._timeout_ms,
-            clock=self._clock,
-            chance=self._chance,
+            clock=self.clock,
+            chance=self.chance,
         )
         return self
 
