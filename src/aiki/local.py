@@ -54,8 +54,7 @@ async def local(
     """
     clock, chance = SystemClock(), Chance()
     async with Server(database, clock=clock, chance=chance) as server:
-        client = Client.over(server.transport(), namespace=namespace, clock=clock, chance=chance)
-        async with client:
+        async with Client(namespace=namespace, transport=server.transport(), clock=clock, chance=chance) as client:
             if not workflows:
                 yield client
                 return

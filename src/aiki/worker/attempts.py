@@ -110,8 +110,9 @@ class Attempts:
         if task.timeout_ms is None:
             return await self._awaited(task, function)
         limit_s = task.timeout_ms / MS_PER_S
+        limit = asyncio.timeout(limit_s)
         try:
-            async with asyncio.timeout(limit_s) as limit:
+            async with limit:
                 return await self._awaited(task, function)
         except TimeoutError as error:
             if not limit.expired():

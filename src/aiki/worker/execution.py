@@ -12,6 +12,7 @@ claim is the exception: until it is answered nothing is delivered, for the claim
 """
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -178,7 +179,7 @@ class Execution:
             attempt = self._host.attempts.execute(self._machine.facts, call, call.attempt + 1)
             task = self._loop.create_task(attempt, name=f"aiki-attempt-{call.key.address[:40]}")
             self._executing[call.key] = (call, task)
-            task.add_done_callback(lambda done, call=call: self._attempt_ended(call, done))
+            task.add_done_callback(functools.partial(self._attempt_ended, call))
 
     def _attempt_ended(self, call: Call, done: asyncio.Task[Verdict]) -> None:
         if self._executing.get(call.key, (None, None))[1] is done:

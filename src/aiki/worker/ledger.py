@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
+from aiki.model.ids import child_run_id
 from aiki.model.journal import CallKey, Entry
 from aiki.model.wire import ChildStart, Effect
+from aiki.sdk.host import RunFacts
 from aiki.worker.calls import Call
 
 __all__ = ["Ledger", "Unsent"]
@@ -29,7 +31,7 @@ class Unsent:
         self.closed: dict[CallKey, None] = {}
         self.replaces = False
 
-    def child_starts(self) -> tuple[ChildStart, ...]:
+    def child_starts(self, parent: RunFacts) -> tuple[ChildStart, ...]:
         """Return the children to start, as messages."""
         starts = []
         for key, call in self.children.items():
@@ -38,6 +40,14 @@ class Unsent:
             starts.append(
                 ChildStart(
                     key=key,
+                    run_id=child_run_id(
+                        parent.id,
+                        parent.chapter,
+                        attempt=parent.attempt,
+                        address=key.address,
+                        ordinal=key.ordinal,
+                    ),
+                    namespace=parent.namespace,
                     workflow=child.workflow,
                     version=child.version,
                     input=Raw(child.payload),

@@ -85,7 +85,7 @@ class RunMachine:
         self.ledger = Ledger(knows_waits=assignment.seq == 0 and not assignment.waits)
         self.inbox = Inbox()
         self._version = version
-        self._input: Raw | None = assignment.input
+        self._input = assignment.input
         self._replay: Replay | None = Replay(assignment.entries, assignment.waits)
         self._cancel_delivered = False
         self._counts: dict[tuple[EntryKind, str], int] = {}
@@ -98,7 +98,7 @@ class RunMachine:
         self._effects_applied = assignment.effects
         self._random: Random | None = None
         self._main: Any = None
-        self._run: Run[Any] = Run(self, shape=version.shape, events=version.events)
+        self._run: Run[Any] = version.run_on(self)
         self.inbox.receive(assignment.mail, assignment.last_mail)
 
     # ------------------------------------------------------------------------------------------ driven from outside
@@ -210,7 +210,7 @@ class RunMachine:
             waits_for=next(iter(waits)).kind if waits else None,
             read=tuple(unsent.read),
             last_mail=self.inbox.last_mail,
-            children=unsent.child_starts(),
+            children=unsent.child_starts(self.facts),
             effects=tuple(unsent.effects),
             output=ending.output,
             error=ending.error,
@@ -231,11 +231,10 @@ class RunMachine:
     # ------------------------------------------------------------------------------------------------- deliveries
 
     async def _handler(self) -> Any:
-        shape = self._version.shape
-        assert self._input is not None
-        args, kwargs = shape.decode_args(bytes(self._input))
-        self._input = None
-        return shape.returns.encode(await self._version.function(self._run, *args, **kwargs))
+        version, given = self._version, bytes(self._input)
+        self._input = EMPTY
+        output = await version.call(self._run, given)
+        return version.shape.returns.encode(output, what=f"the output of {version.workflow} {version.version}")
 
     def _deliver(self, entry: Entry, call: Call | None) -> None:
         self.delivered = max(self.delivered, entry.seq)

@@ -146,15 +146,19 @@ class Session:
     async def run(self) -> None:
         """Poll until cancelled."""
         backoff_s = BACKOFF_S
-        while True:
-            try:
-                await self._poll()
-                backoff_s = BACKOFF_S
-            except Unavailable as error:
-                self._older = None
-                _log.warning("no answer from the server, trying again: %s", error)
-                await asyncio.sleep(backoff_s * (0.5 + self._chance.random.random()))
-                backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
+        try:
+            while True:
+                try:
+                    await self._poll()
+                    backoff_s = BACKOFF_S
+                except Unavailable as error:
+                    self._older = None
+                    _log.warning("no answer from the server, trying again: %s", error)
+                    await asyncio.sleep(backoff_s * (0.5 + self._chance.random.random()))
+                    backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
+        finally:
+            if self._older is not None:
+                self._older.cancel()
 
     async def hand_back(self, runs: Sequence[Held]) -> None:
         """Give up claims; it counts as no crash."""
@@ -183,10 +187,10 @@ class Session:
             if poll.done():
                 await self._take(poll.result())
             else:
-                self._older, poll = poll, room
+                self._older = poll
         finally:
             room.cancel()
-            if not poll.done():
+            if not poll.done() and self._older is not poll:
                 poll.cancel()
 
     def _request(self, capacity: int) -> PollRequest:

@@ -99,22 +99,24 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         """Announce it and serve until the body ends."""
-        versions = [_announced(version) for version in self._versions.values()]
-        transport, clock, chance = self._client.transport, self._client.clock, self._client.chance
+        versions = [version.announced() for version in self._versions.values()]
+        connection = self._client.connection
+        clock, chance = connection.clock, connection.chance
         if self._context_factory is not None:
             self._context = await self._exits.enter_async_context(self._context_factory())
         self.server_time = ServerTime(clock)
         self.attempts = Attempts(
             client=self._client, context=self._context, around_task=self._around_task, chance=chance
         )
-        self._transport = transport
-        self._stream = CommitStream(transport, chance=chance)
+        self._clock = clock
+        self._transport = connection.transport
+        self._stream = CommitStream(self._transport, chance=chance)
         self._session = Session(
             self,
-            transport,
+            self._transport,
             clock=clock,
             chance=chance,
-            namespace=self._client.namespace,
+            namespace=connection.namespace,
             name=self.name,
             versions=versions,
             pools=self._pools,
@@ -168,9 +170,9 @@ class Worker:
 
     async def _wind_down(self) -> None:
         self._session.stop_claiming()
-        waited_until_ms = self._client.clock.monotonic_ms() + self._grace_ms
+        waited_until_ms = self._clock.monotonic_ms() + self._grace_ms
         while any(execution.is_executing for execution in self._active.values()):
-            left_ms = waited_until_ms - self._client.clock.monotonic_ms()
+            left_ms = waited_until_ms - self._clock.monotonic_ms()
             if left_ms <= 0:
                 _log.warning("%d runs still execute tasks at the end of the grace; they go back", len(self._active))
                 break
@@ -325,17 +327,13 @@ def _by_name(workflows: Sequence[Version[..., Any, Any]]) -> dict[tuple[str, str
                 name=" ".join(name),
                 places=places,
             )
-        if version.run_options.reference_id is not None:
+        if version.is_of_one_run:
             raise ValueError(f"{name[0]} {name[1]} carries options of one single run; give the worker the version itself")
         found[name] = version
     return found
 
 
-def _announced(version: Version[..., Any, Any]) -> VersionInfo:
-    return version.announced()
-
-
 def _bounded(value: int, what: str, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= RUNS_MAX:
+    if not least <= value <= RUNS_MAX:
         raise ValueError(f"{what} is {value!r}: it must be from {least} to {RUNS_MAX:,}")
     return value
