@@ -46,6 +46,10 @@ class World:
         self.loop.run_until_idle()
         return task
 
+    def suspend(self, coro: Coroutine[Any, Any, object]) -> None:
+        """Start a task that does not end by itself."""
+        assert not self.start(coro).done()
+
     def ring(self) -> None:
         """Let the time of the next timer come."""
         timer = heapq.heappop(self.timers)

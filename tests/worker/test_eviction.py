@@ -7,7 +7,7 @@ import gc
 import sys
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 from aiki.worker.eviction import Evicted, evict
 from tests.worker.loop_world import World, nap
 
-Shape = Callable[[list[str]], Awaitable[Any]]
+Shape = Callable[[list[str]], Coroutine[Any, Any, None]]
 SHAPES: dict[str, Shape] = {}
 
 FOREVER_S = 10_000.0
@@ -155,7 +155,7 @@ async def new_tasks_in_an_endless_loop(log: list[str]) -> None:
     while True:
         try:
             await asyncio.create_task(nap(FOREVER_S))
-        except BaseException:
+        except BaseException:  # noqa: BLE001
             log.append("again")
 
 
@@ -164,7 +164,7 @@ async def except_base_exception_which_retries(log: list[str]) -> None:
     for attempt in range(5):
         try:
             await nap(FOREVER_S)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             seen = error
             log.append(f"attempt {attempt} {type(seen).__name__}")
     raise ValueError("gave up")
@@ -172,13 +172,12 @@ async def except_base_exception_which_retries(log: list[str]) -> None:
 
 @shape
 async def nested_tasks_never_started(log: list[str]) -> None:
-    _ = asyncio.create_task(nap(FOREVER_S))
+    unstarted = [asyncio.create_task(nap(FOREVER_S))]
     never_awaited = [nap(FOREVER_S), nap(FOREVER_S)]
     try:
         await nap(FOREVER_S)
     finally:
-        _ = asyncio.create_task(nap(1))
-        _ = asyncio.create_task(never_awaited[0])
+        unstarted += [asyncio.create_task(nap(1)), asyncio.create_task(never_awaited[0])]
 
 
 @shape
@@ -215,7 +214,7 @@ async def async_generator_that_goes_on(log: list[str]) -> None:
             try:
                 yield 1
                 await nap(FOREVER_S)
-            except BaseException:
+            except BaseException:  # noqa: BLE001
                 log.append("again")
 
     left_open = ticks()
@@ -250,7 +249,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 @pytest.mark.parametrize("name", SHAPES)
 def test_an_evicted_run_prints_nothing_goes_nowhere_and_is_collected(name: str, printed: list[str]) -> None:
     world, log = World(), list[str]()
-    task = world.start(SHAPES[name](log))  # type: ignore[arg-type]  # a coroutine function's result
+    task = world.start(SHAPES[name](log))
     assert not task.done()
     told, loop_gone, task_gone = list(world.log), weakref.ref(world.loop), weakref.ref(task)
 
@@ -281,7 +280,7 @@ def test_tasks_are_unwound_the_newest_first() -> None:
         finally:
             log.append(0)
 
-    world.start(main())
+    world.suspend(main())
     evict(world.loop)
 
     assert log == [3, 2, 1, 0]
@@ -294,10 +293,10 @@ def test_code_that_never_ends_is_thrown_at_a_hundred_times() -> None:
         while True:
             try:
                 await nap(FOREVER_S)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001
                 caught.append(error)
 
-    world.start(stubborn())
+    world.suspend(stubborn())
     evict(world.loop)
 
     assert [type(error) for error in caught].count(Evicted) == 100
@@ -310,10 +309,10 @@ def test_code_that_never_ends_is_not_woken_again_by_the_collector() -> None:
         while True:
             try:
                 await nap(FOREVER_S)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001
                 wakings.append(error)
 
-    world.start(stubborn())
+    world.suspend(stubborn())
     evict(world.loop)
     woken = len(wakings)
     del world
@@ -344,7 +343,7 @@ def test_code_unwound_finds_its_own_task_loop_and_context() -> None:
 
 def test_an_evicted_loop_takes_nothing_and_does_not_run_again() -> None:
     world = World()
-    world.start(nap(FOREVER_S))
+    world.suspend(nap(FOREVER_S))
     evict(world.loop)
     evict(world.loop)
 
@@ -361,7 +360,7 @@ def test_an_evicted_loop_takes_nothing_and_does_not_run_again() -> None:
 
 def test_what_the_process_had_set_up_is_as_before() -> None:
     world = World()
-    world.start(bare_except_in_an_endless_loop([]))  # type: ignore[arg-type]
+    world.suspend(bare_except_in_an_endless_loop([]))
     before = (list(warnings.filters), sys.unraisablehook, sys.get_asyncgen_hooks(), asyncio._get_running_loop())
 
     evict(world.loop)
@@ -385,7 +384,7 @@ def test_an_interrupt_is_passed_on_once_all_is_unwound() -> None:
         finally:
             log.append("unwound")
 
-    world.start(main())
+    world.suspend(main())
     with pytest.raises(KeyboardInterrupt):
         evict(world.loop)
 
@@ -396,7 +395,7 @@ def test_a_run_is_evicted_from_within_a_task_of_the_workers_loop() -> None:
     world = World()
 
     async def worker() -> str:
-        world.start(nap(FOREVER_S))
+        world.suspend(nap(FOREVER_S))
         evict(world.loop)
         current = asyncio.current_task()
         assert current is not None

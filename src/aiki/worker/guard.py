@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from aiki.errors import NotAllowedInWorkflow
 
-__all__ = ["PASSING_MODULES", "REFUSED", "boundary", "enter", "leave", "workflow_code"]
+__all__ = ["PASSING_MODULES", "REFUSED", "boundary", "enter", "is_boundary", "leave"]
 
 _MOVE: Final = "Move it into a task"
 
@@ -99,8 +98,13 @@ def boundary(function: Callable[P, T]) -> Callable[P, T]:
     return function
 
 
+def is_boundary(code: CodeType) -> bool:
+    """Return whether this is the code of a function that calls workflow code."""
+    return code in _boundaries
+
+
 def enter() -> bool:
-    """Judge this thread from now on; return what to hand to `leave`."""
+    """Judge this thread from now on, in what a `boundary` calls; return what to hand to `leave`."""
     if not _installed:
         _install()
     judged = _this_thread.judged
@@ -111,22 +115,6 @@ def enter() -> bool:
 def leave(*, judged: bool) -> None:
     """Judge this thread as it was judged before `enter`."""
     _this_thread.judged = judged
-
-
-@contextmanager
-def workflow_code() -> Iterator[None]:
-    """Judge what this thread does in the body, as `enter` and `leave` do.
-
-    >>> with workflow_code():
-    ...     open("orders.json")
-    Traceback (most recent call last):
-    aiki.errors.NotAllowedInWorkflow: open('orders.json') in workflow code cannot be replayed. Move it into a task.
-    """
-    judged = enter()
-    try:
-        yield
-    finally:
-        leave(judged=judged)
 
 
 def _install() -> None:
@@ -158,7 +146,7 @@ def _hook() -> Callable[[str, tuple[Any, ...]], None]:
 def _passes(frame: FrameType | None, event: str, args: tuple[Any, ...]) -> bool:
     """Return whether someone whose opens pass stands between the workflow code and the door."""
     for _ in range(_FRAMES_MAX):
-        if frame is None or frame.f_code in _boundaries:
+        if frame is None or is_boundary(frame.f_code):
             break
         module = frame.f_globals.get("__name__", "")
         if module.partition(".")[0] in PASSING_MODULES or frame.f_code.co_name == _FINALIZER:
