@@ -1,0 +1,173 @@
+"""Everything that can be asked of the engine, and what it answers: two closed unions.
+
+The rule: a command says who wants what and carries ids made by its sender, so that it can be repeated; it is judged by
+`decide` alone, on rows locked beforehand by what `keys_of` names. What waits for an answer gets one of the messages of
+`model/wire.py`, or one of the outcomes below, which the server turns into them.
+
+    from clients    Start · Send · Ask
+    from workers    Announced · Poll · CommitTurn · RefuseTurn · HandBackRuns · SayGoodbye
+    from the clock  RingAlarm · ExpireSession
+"""
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from aiki.model.wire import (
+    Announce,
+    Commit,
+    CommitAnswer,
+    Control,
+    Goodbye,
+    HandBack,
+    Lost,
+    NewMail,
+    PollRequest,
+    Problem,
+    SendEvent,
+    Standing,
+    Started,
+    StartRun,
+)
+
+__all__ = [
+    "Announced",
+    "Answer",
+    "Ask",
+    "Command",
+    "CommitTurn",
+    "ExpireSession",
+    "HandBackRuns",
+    "Poll",
+    "PollOutcome",
+    "RefuseTurn",
+    "Returned",
+    "RingAlarm",
+    "SayGoodbye",
+    "Send",
+    "Start",
+]
+
+
+class Start(Struct, frozen=True):
+    """Start a run. Answer: `Started`."""
+
+    request: StartRun
+
+
+class Send(Struct, frozen=True):
+    """Send an event to a run. Answer: `Standing`."""
+
+    event: SendEvent
+
+
+class Ask(Struct, frozen=True):
+    """Cancel, terminate, wake or requeue a run. Answer: `Standing`."""
+
+    request: Control
+
+
+class Announced(Struct, frozen=True):
+    """A worker opens a session, leased for `lease_ms`. Answer: `PollOutcome`."""
+
+    announce: Announce
+    lease_ms: int
+
+
+class Poll(Struct, frozen=True):
+    """A worker renews its session and states what it holds. Answer: `PollOutcome`.
+
+    Work is not handed out by the poll but after the batch, by `dispatch.assign`, to the polls that wait.
+    """
+
+    request: PollRequest
+    lease_ms: int
+
+
+class CommitTurn(Struct, frozen=True):
+    """The owner of a run makes a turn durable. Answer: `CommitAnswer`."""
+
+    commit: Commit
+
+
+class RefuseTurn(Struct, frozen=True):
+    """The server cannot take a commit for good (too large, not storable): the run stalls. Answer: `CommitAnswer`."""
+
+    run_id: str
+    epoch: int
+    turn: int
+    problem: Problem
+
+
+class HandBackRuns(Struct, frozen=True):
+    """A worker gives up claims. Answer: `Returned`."""
+
+    request: HandBack
+
+
+class SayGoodbye(Struct, frozen=True):
+    """A session ends by itself. Answer: `Returned`; while it says `more`, the command is to be repeated."""
+
+    request: Goodbye
+
+
+class RingAlarm(Struct, frozen=True):
+    """A run's alarm may be due. Answer: `Standing`; a cascade that is not finished leaves the alarm due."""
+
+    run_id: str
+
+
+class ExpireSession(Struct, frozen=True):
+    """A session may be over: its lease has passed, or (`at_opening`) its process held this database before us.
+
+    Answer: `Returned`; while it says `more`, the command is to be repeated.
+    """
+
+    session_id: str
+    at_opening: bool = False
+
+
+Command: TypeAlias = (
+    Start
+    | Send
+    | Ask
+    | Announced
+    | Poll
+    | CommitTurn
+    | RefuseTurn
+    | HandBackRuns
+    | SayGoodbye
+    | RingAlarm
+    | ExpireSession
+)
+
+
+class PollOutcome(Struct, frozen=True):
+    """What a poll, or an announcement, found.
+
+    Attributes:
+        over: the session has ended, or was never announced: the worker opens a new one.
+        stale: a copy of a poll that a later one has overtaken: it renews nothing and is handed nothing.
+        lost: held runs whose claim has ended.
+        mail: new messages for held runs.
+        retold: runs assigned to this session that it does not know of; each stands in `ws.claims`, with the epoch that
+            it has, so their assignments are read like those of new claims.
+    """
+
+    session_id: str
+    over: bool = False
+    stale: bool = False
+    lost: tuple[Lost, ...] = ()
+    mail: tuple[NewMail, ...] = ()
+    retold: tuple[str, ...] = ()
+
+
+class Returned(Struct, frozen=True):
+    """Runs that went back to the queue (or stalled), and whether the session may hold more of them."""
+
+    session_id: str
+    runs: tuple[str, ...] = ()
+    more: bool = False
+
+
+Answer: TypeAlias = Started | Standing | CommitAnswer | PollOutcome | Returned

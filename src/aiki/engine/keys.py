@@ -1,0 +1,144 @@
+"""Which rows a command may touch.
+
+The rule: `keys_of` names everything that `decide` will look at for a command, from the command alone, before any row
+is known: what a decision needs and the keys do not name is not there. Naming too much costs a look; naming too little
+costs the truth.
+"""
+
+from typing import assert_never
+
+from aiki.engine.commands import (
+    Announced,
+    Ask,
+    Command,
+    CommitTurn,
+    ExpireSession,
+    HandBackRuns,
+    Poll,
+    RefuseTurn,
+    RingAlarm,
+    SayGoodbye,
+    Send,
+    Start,
+)
+from aiki.model.journal import EntryKind
+from aiki.model.wire import Commit, Control, Effect, Outcome, PollRequest, SendEvent, StartRun
+from aiki.model.working_set import Keys
+
+__all__ = ["keys_of"]
+
+ENDS = frozenset(
+    {Outcome.COMPLETED, Outcome.FAILED, Outcome.CANCELLED, Outcome.STALLED}
+)  # a cancelled run never stalls
+
+
+def keys_of(command: Command, keys: Keys) -> None:
+    """Add what `command` may touch to `keys`."""
+    match command:
+        case Start(request):
+            _start(request, keys)
+        case Send(event):
+            _send(event, keys)
+        case Ask(request):
+            _ask(request, keys)
+        case Announced(announce, _):
+            keys.sessions.add(announce.session_id)
+        case Poll(request, _):
+            _poll(request, keys)
+        case CommitTurn(commit):
+            _commit(commit, keys)
+        case RefuseTurn(run_id, _, _, _):
+            _may_end(run_id, keys)
+        case HandBackRuns(request):
+            keys.sessions.add(request.session_id)
+            keys.runs.update(held.run_id for held in request.runs)
+        case SayGoodbye(request):
+            keys.sessions.add(request.session_id)
+            keys.expiring.add(request.session_id)
+        case RingAlarm(run_id):
+            _may_end(run_id, keys)
+            keys.cascading.add(run_id)
+        case ExpireSession(session_id, _):
+            keys.sessions.add(session_id)
+            keys.expiring.add(session_id)
+        case _:
+            assert_never(command)
+
+
+def _may_end(run_id: str, keys: Keys) -> None:
+    keys.runs.add(run_id)
+    keys.finishing.add(run_id)
+
+
+def _start(request: StartRun, keys: Keys) -> None:
+    keys.runs.add(request.run_id)
+    if request.options.reference_id is not None:
+        keys.references.add((request.namespace, request.workflow, request.options.reference_id))
+
+
+def _send(event: SendEvent, keys: Keys) -> None:
+    keys.runs.add(event.run_id)
+    keys.messages.add((event.run_id, event.message_id))
+    keys.waits.add((event.run_id, EntryKind.EVENT, event.name))
+
+
+def _ask(request: Control, keys: Keys) -> None:
+    keys.runs.add(request.run_id)
+    match request.verb:
+        case "cancel":
+            keys.finishing.add(request.run_id)
+            keys.messages.add((request.run_id, request.message_id))
+        case "terminate":
+            keys.finishing.add(request.run_id)
+        case "wake":
+            keys.messages.add((request.run_id, request.message_id))
+            keys.waits.add((request.run_id, EntryKind.SLEEP, ""))
+        case "requeue":
+            pass
+        case _:
+            assert_never(request.verb)
+
+
+def _poll(request: PollRequest, keys: Keys) -> None:
+    keys.sessions.add(request.session_id)
+    keys.owned.add(request.session_id)
+    for held in request.held:
+        keys.runs.add(held.run_id)
+        keys.mail(held.run_id, after=held.mail)
+
+
+def _commit(commit: Commit, keys: Keys) -> None:
+    keys.runs.add(commit.run_id)
+    keys.mail(commit.run_id, after=commit.last_mail)
+    if commit.outcome in ENDS:
+        keys.finishing.add(commit.run_id)
+    if commit.outcome is Outcome.FAILED:
+        keys.journals.add(commit.run_id)
+    for child in commit.children:
+        keys.runs.add(child.run_id)
+        if child.options.reference_id is not None:
+            keys.references.add((child.namespace, child.workflow, child.options.reference_id))
+    for effect in commit.effects:
+        _effect(effect, keys)
+    if commit.replace_waits:
+        keys.waits.add((commit.run_id, EntryKind.CHILD_RESULT, ""))
+    for wait in commit.opened:
+        if wait.key.kind is EntryKind.CHILD_RESULT:
+            keys.waits.add((commit.run_id, EntryKind.CHILD_RESULT, wait.key.address))
+            keys.runs.add(wait.key.address)
+            keys.ends.add(wait.key.address)
+
+
+def _effect(effect: Effect, keys: Keys) -> None:
+    if effect.target is None:
+        return
+    match effect.kind:
+        case "cancel":
+            _may_end(effect.target, keys)
+        case "send":
+            keys.runs.add(effect.target)
+            keys.waits.add((effect.target, EntryKind.EVENT, effect.name))
+        case "set":
+            pass
+        case _:
+            assert_never(effect.kind)
