@@ -20,7 +20,6 @@ __all__ = [
     "IDS_MAX",
     "JOURNAL_BYTES",
     "PAGE_ROWS_MAX",
-    "QUEUES_MAX",
     "ClaimRows",
     "Decision",
     "Store",
@@ -32,7 +31,6 @@ JOURNAL_BYTES: Final = 256 * 1024  # of journal in one assignment or page
 PAGE_ROWS_MAX: Final = 500  # runs on one page of a list
 HISTORY_ROWS: Final = 1_000  # moves in one answer
 IDS_MAX: Final = 10_000  # ids in one read
-QUEUES_MAX: Final = 10_000  # queues in one answer
 
 
 class StoreRefused(Exception):
@@ -161,8 +159,8 @@ class Store(Protocol):
         """Return sessions that are over while runs are still theirs."""
         ...
 
-    async def ready_queues(self) -> list[Queue]:
-        """Return the queues in which runs wait, at most `QUEUES_MAX`."""
+    async def ready_queues(self, queues: Collection[Queue]) -> list[Queue]:
+        """Return those of `queues` in which runs wait."""
         ...
 
     async def undelivered(self, *, due_before_ms: int, limit: int) -> list[str]:

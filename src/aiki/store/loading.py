@@ -69,16 +69,7 @@ def _load_picks(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys, *, w
             picked[session_id] = [run_id for (run_id,) in found]
             wanted.update(picked[session_id])
     for queue, limit in keys.ready.items():
-        found = connection.execute(
-            LOAD["ready"],
-            {
-                "namespace": queue.namespace,
-                "workflow": queue.workflow,
-                "version": queue.version,
-                "pool": queue.pool,
-                "limit": limit,
-            },
-        )
+        found = connection.execute(LOAD["ready"], {**msgspec.structs.asdict(queue), "limit": limit})
         ws.ready[queue] = [run_id for (run_id,) in found]
         wanted.update(ws.ready[queue])
 

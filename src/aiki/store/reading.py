@@ -18,7 +18,7 @@ from aiki.model.run import Queue
 from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage, WaitInfo
 from aiki.model.working_set import History
 from aiki.store import rows
-from aiki.store.base import HISTORY_ROWS, IDS_MAX, JOURNAL_BYTES, PAGE_ROWS_MAX, QUEUES_MAX
+from aiki.store.base import HISTORY_ROWS, IDS_MAX, JOURNAL_BYTES, PAGE_ROWS_MAX
 from aiki.store.sql import statements
 
 __all__ = [
@@ -264,6 +264,6 @@ def moment_ms(connection: sqlite3.Connection, statement: str) -> int | None:
     return None if found is None else int(found)
 
 
-def ready_queues(connection: sqlite3.Connection) -> list[Queue]:
-    """Return the queues in which runs wait."""
-    return [Queue(*found) for found in connection.execute(READ["ready_queues"], {"limit": QUEUES_MAX})]
+def ready_queues(connection: sqlite3.Connection, queues: Iterable[Queue]) -> list[Queue]:
+    """Return those of `queues` in which runs wait."""
+    return [queue for queue in queues if connection.execute(READ["is_ready"], msgspec.structs.asdict(queue)).fetchone()]

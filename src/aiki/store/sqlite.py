@@ -184,9 +184,9 @@ class SqliteStore:
         """Return sessions that are over while runs are still theirs."""
         return await self._ids("unreturned_sessions", limit=limit)
 
-    async def ready_queues(self) -> list[Queue]:
-        """Return the queues in which runs wait."""
-        return await self._read(reading.ready_queues)
+    async def ready_queues(self, queues: Collection[Queue]) -> list[Queue]:
+        """Return those of `queues` in which runs wait."""
+        return await self._read(lambda connection: reading.ready_queues(connection, queues))
 
     async def undelivered(self, *, due_before_ms: int, limit: int) -> list[str]:
         """Return runs that have been queued since before a moment."""

@@ -126,12 +126,16 @@ SELECT DISTINCT session_id
    AND is_over = 1
  LIMIT :limit
 
--- name: ready_queues
--- The queues in which runs wait, at most :limit.
-SELECT DISTINCT namespace, workflow, version, pool
+-- name: is_ready
+-- Whether a run waits in a queue.
+SELECT 1
   FROM runs
  WHERE status = 'queued'
- LIMIT :limit
+   AND namespace = :namespace
+   AND workflow = :workflow
+   AND version = :version
+   AND pool = :pool
+ LIMIT 1
 
 -- name: undelivered
 -- Runs that have been queued since before :due_before_ms, at most :limit.

@@ -101,6 +101,7 @@ DELETE FROM inbox
 -- name: delete_results
 -- Unread results that nobody waits for any more.
 DELETE FROM inbox
+       INDEXED BY inbox_result                  -- [sqlite]
  WHERE run_id = ?
    AND name = ?
    AND ordinal = ?
