@@ -1,6 +1,6 @@
 """Durable workflows in plain Python. Everything that users import is here; nobody imports a submodule.
 
-    from aiki import Run, task, workflow
+from aiki import Run, task, workflow
 """
 
 from aiki.errors import (
@@ -37,6 +37,7 @@ from aiki.sdk.info import RunInfo, RunPage
 from aiki.sdk.run import Run, SleepResult
 from aiki.sdk.task import Task, task
 from aiki.sdk.workflow import Version, Workflow, workflow
+from aiki.worker.worker import Worker
 
 __all__ = [
     "AikiError",
@@ -75,6 +76,7 @@ __all__ = [
     "Unavailable",
     "Version",
     "WaitResult",
+    "Worker",
     "Workflow",
     "current_run",
     "current_task",
