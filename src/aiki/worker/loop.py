@@ -257,6 +257,10 @@ class WorkflowLoop(OrderingLoop):
         sys.set_asyncgen_hooks(*hooks)
         self._is_running = False
 
+    def unfinished(self) -> list[OrderedTask[Any]]:
+        """Return the tasks that have not ended, the oldest first."""
+        return [task for task in self._tasks if not task.done()]
+
     def abandon(self) -> list[OrderedTask[Any]]:
         """Close the loop for good, and return its unfinished tasks, the newest first; see `eviction`."""
         self.is_evicting = True
