@@ -1,0 +1,106 @@
+"""A program to be killed: many runs of a workflow of ten steps, with sleeps, events and children, on one file.
+
+    python steps.py DATABASE EFFECTS RUNS
+
+Every execution of a task leaves a line in the file EFFECTS: idempotency key, run, step and argument. Started again on
+the same files it goes on; it prints "done" and ends once every run has completed with the output that can be computed.
+"""
+
+import asyncio
+import hashlib
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import aiki
+
+EFFECTS = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(os.devnull)
+
+
+def digest(*parts: object) -> str:
+    """Return what a step makes of its argument."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+@aiki.task
+async def step(name: str, given: str) -> str:
+    """Leave a line, take a moment, and return what follows from the arguments."""
+    here = aiki.current_task()
+    line = f"{here.idempotency_key} {here.run_id} {name} {given}\n"
+    descriptor = os.open(EFFECTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+    await asyncio.sleep(0.002)
+    return digest(name, given)
+
+
+class Go(aiki.Events):
+    """What the runs wait for."""
+
+    go: aiki.Event[str]
+
+
+leg = aiki.workflow("leg")
+
+
+@leg.version("1")
+async def leg_v1(run: aiki.Run, given: str) -> str:
+    """A child: two steps and a sleep."""
+    first = await step.start(run, "leg-1", given)
+    await run.sleep("pause", milliseconds=15)
+    return await step.start(run, "leg-2", first)
+
+
+journey = aiki.workflow("journey")
+
+
+@journey.version("1", events=Go)
+async def journey_v1(run: aiki.Run[Go], given: str) -> str:
+    """Ten steps, of which three at once, with two sleeps, an event and a child between them."""
+    value = await step.start(run, "1", given)
+    await run.sleep("first", milliseconds=20)
+    value = await step.start(run, "2", value)
+    word = await run.events.go.wait(timeout=timedelta(minutes=10))
+    value = await step.start(run, "3", value + word.data)
+    child = await leg_v1.start_as_child(run, value)
+    beside = asyncio.create_task(step.start(run, "4", value))
+    value = await child.result()
+    value += await beside
+    three = await asyncio.gather(*(step.start(run, f"5-{part}", value) for part in "abc"))
+    await asyncio.sleep(0.01)
+    value = await step.start(run, "6", "".join(three))
+    return await step.start(run, "7", value)
+
+
+def expected(given: str) -> str:
+    """Return the output of a journey, computed."""
+    value = digest("2", digest("1", given))
+    value = digest("3", value + "onwards")
+    value = digest("leg-2", digest("leg-1", value)) + digest("4", value)
+    three = [digest(f"5-{part}", value) for part in "abc"]
+    return digest("7", digest("6", "".join(three)))
+
+
+async def main(database: str, runs: int) -> None:
+    """Start what is not started, send what is not sent, and wait for all."""
+    async with aiki.local(database, workflows=[journey_v1, leg_v1]) as client:
+
+        async def one(number: int) -> None:
+            given = f"journey-{number}"
+            handle = await journey_v1.options(reference_id=given).start(client, given)
+            try:
+                await handle.events.go.send("onwards", reference_id="go")
+            except aiki.RunEnded:
+                pass  # it was sent in an earlier life, and the run has ended since
+            output = await handle.result()
+            assert output == expected(given), f"{given} gave {output}"
+
+        await asyncio.gather(*(one(number) for number in range(runs)))
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[3])))
