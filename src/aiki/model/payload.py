@@ -42,6 +42,7 @@ __all__ = [
     "is_canonical",
     "is_suspect",
     "judge",
+    "key_text",
     "numbers_fit",
     "path_text",
     "type_name",
@@ -74,6 +75,7 @@ _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SCALARS: Final = (str, int, float, type(None))
+_SEVERAL: Final = (list, tuple, set, frozenset)
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 Path: TypeAlias = "tuple[Path, str | int] | None"
@@ -151,7 +153,7 @@ def numbers_fit(value: Json) -> bool:
             continue
         if isinstance(found, dict):
             stack.extend(found.values())
-        elif isinstance(found, list | tuple | set | frozenset):
+        elif isinstance(found, _SEVERAL):
             stack.extend(found)
         elif (isinstance(found, float) and not math.isfinite(found)) or (
             isinstance(found, int) and not INTEGER_MIN <= found <= INTEGER_MAX
@@ -201,8 +203,8 @@ def check_size(raw: bytes, *, limit_bytes: int, what: str) -> None:
 
 def _with_text_keys(value: object) -> object:
     """Return judged JSON with all keys as strings, which msgspec must have to sort them, and sets as sorted lists."""
-    if isinstance(value, dict | Mapping):
-        return {_key_text(key): _with_text_keys(child) for key, child in value.items()}
+    if isinstance(value, Mapping):
+        return {key_text(key): _with_text_keys(child) for key, child in value.items()}
     if isinstance(value, set | frozenset):
         return sorted((_with_text_keys(child) for child in value), key=_ENCODER.encode)
     if isinstance(value, list | tuple):
@@ -370,7 +372,7 @@ def _find_fault(
             if reason is not None:
                 return _Fault(reason, type_name(type(found)), path_text(path))
             continue
-        if isinstance(found, dict | Mapping):
+        if isinstance(found, Mapping):
             fault = _fault_of_keys(found, path)
             if fault is not None:
                 return fault
@@ -388,9 +390,9 @@ def _find_fault(
 
 
 def _children(found: object, members_of: MembersOf) -> list[tuple[str | int, object]] | None:
-    if isinstance(found, dict | Mapping):
-        return [(_key_text(key), child) for key, child in found.items()]
-    if isinstance(found, list | tuple | set | frozenset):
+    if isinstance(found, Mapping):
+        return [(key_text(key), child) for key, child in found.items()]
+    if isinstance(found, _SEVERAL):
         return list(enumerate(found))
     members = members_of(found)
     return None if members is None else list(members)
@@ -403,7 +405,7 @@ def _no_members(_found: object) -> None:
 def _fault_of_keys(found: Mapping[Any, Any], path: Path) -> _Fault | None:
     seen: set[str] = set()
     for key in found:
-        where = path_text((path, _key_text(key)))
+        where = path_text((path, key_text(key)))
         if isinstance(key, str):
             reason = _fault_of_text(key)
             if reason is not None:
@@ -414,7 +416,7 @@ def _fault_of_keys(found: Mapping[Any, Any], path: Path) -> _Fault | None:
             except Exception:  # noqa: BLE001 - a key of the author's own type may raise whatever it likes
                 reason = f"a key of type {type_name(type(key))} has no form in JSON. Use strings as keys."
                 return _Fault(reason, type_name(type(key)), where)
-        if (text := _key_text(key)) in seen:
+        if (text := key_text(key)) in seen:
             return _Fault("two keys of the dict are one and the same in JSON", type_name(type(key)), where)
         seen.add(text)
     return None
@@ -449,7 +451,7 @@ def _fault_of_leaf(found: object, leaf_text: Callable[[object], object]) -> str 
     return None
 
 
-def _key_text(key: object) -> str:
+def key_text(key: object) -> str:
     """Return the string that a dict's key is in JSON, or some text for a key that can be none."""
     if isinstance(key, str):
         return key

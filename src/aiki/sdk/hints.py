@@ -108,13 +108,9 @@ def holds_pydantic(hint: Hint, *, localns: Mapping[str, Any] | None = None) -> b
 
 def _innermost(fn: Callable[..., object]) -> Callable[..., object]:
     """Return the function that was written, under decorators and partials: its module has the names."""
-    while True:
-        if isinstance(fn, functools.partial):
-            fn = fn.func
-        elif hasattr(fn, "__wrapped__"):
-            fn = fn.__wrapped__
-        else:
-            return fn
+    while isinstance(fn, functools.partial) or hasattr(fn, "__wrapped__"):
+        fn = fn.func if isinstance(fn, functools.partial) else inspect.unwrap(fn)
+    return fn
 
 
 def _resolved(

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from types import FunctionType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 import msgspec
 
-from aiki.model.payload import DEPTH_MAX, Json
+from aiki.model.payload import DEPTH_MAX, Json, key_text
 
-__all__ = ["arranged", "has_fixed_default", "is_plain", "members_of", "parts_of"]
+__all__ = ["Part", "arranged", "has_fixed_default", "is_plain", "members_of", "parts_of"]
 
 CLASSES_MAX: Final = 4096
 NO_DEFAULT: Final = object()
 
 _PLAIN_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+_CONTAINERS: Final = frozenset({dict, list, tuple})
+_SEQUENCES: Final = (list, tuple)
+_SETS: Final = (set, frozenset)
 _EMPTY_WHEN_CALLED: Final = frozenset({list, dict, set, frozenset, tuple, str, bytes, int, float, bool})
 _sort_key: Final = msgspec.json.Encoder(order="sorted").encode
 
@@ -62,72 +65,81 @@ def is_plain(value: object) -> bool:
     return True
 
 
-def arranged(value: object, plain: Json, *, without_defaults: bool, levels: int = DEPTH_MAX) -> Json:
+def arranged(value: object, plain: Json, *, without_defaults: bool) -> Json:
     """Return `plain`, which a library made of `value`, with the members of sets in one order.
 
     Where the two do not match (an author's own serialiser has made something else of it), `plain` stands as it is.
+    What is deeper than the levels allowed stands too: it is refused anyway.
 
     Args:
         without_defaults: leave out each field of a model, at any depth, that equals its default.
-        levels: how deep to go; what is deeper cannot be stored anyway.
+
+    Raises:
+        ValueError: of two keys of a dict one is lost, as they are equal in JSON.
     """
-    if levels == 0:
-        return plain
+    return (_WITHOUT_DEFAULTS if without_defaults else _WITH_DEFAULTS).arranged(value, plain, DEPTH_MAX)
 
-    def below(child: object, child_plain: Json) -> Json:
-        return arranged(child, child_plain, without_defaults=without_defaults, levels=levels - 1)
 
-    if isinstance(plain, dict):
-        if isinstance(value, Mapping):
-            if len(value) != len(plain):
-                return plain
-            return {key: below(child, form) for (key, form), child in zip(plain.items(), value.values(), strict=True)}
-        return _arranged_fields(value, plain, below=below, without_defaults=without_defaults)
-    if isinstance(plain, list):
-        if isinstance(value, set | frozenset) and len(value) == len(plain):
-            return sorted(map(below, value, plain), key=_sort_key)
-        if isinstance(value, list | tuple) and len(value) == len(plain):
-            return [below(child, form) for child, form in zip(value, plain, strict=True)]
-        if isinstance(value, msgspec.Struct):  # array_like: a tag may stand in front, and every place counts
+class _Arranger:
+    """The walk of `arranged`. On the path of every call, so it calls itself only for what has something inside."""
+
+    __slots__ = ("_drops",)
+
+    def __init__(self, *, without_defaults: bool) -> None:
+        self._drops = without_defaults
+
+    def arranged(self, value: object, plain: Json, levels: int) -> Json:
+        kind = type(plain)
+        if levels == 0 or kind not in _CONTAINERS:
+            return plain
+        parts = parts_of(type(value))
+        if parts is not None and getattr(type(value), "__pydantic_root_model__", False):
+            return self.arranged(getattr(value, "root", None), plain, levels - 1)
+        if kind is not dict:
+            return self._arranged_items(value, plain, levels - 1)
+        if parts is not None:
+            return self._arranged_fields(value, plain, parts, levels - 1)
+        if not isinstance(value, Mapping):
+            return plain
+        if len(value) != len(plain):
+            if len({key_text(key) for key in value}) < len(value):
+                raise ValueError("two keys of a dict are one and the same in JSON")
+            return plain
+        pairs = zip(plain.items(), value.values(), strict=True)
+        return {key: self.arranged(child, form, levels - 1) for (key, form), child in pairs}
+
+    def _arranged_items(self, value: object, plain: Sequence[Json], levels: int) -> Sequence[Json]:
+        if isinstance(value, _SEQUENCES) and len(value) == len(plain):
+            return [self.arranged(child, form, levels) for child, form in zip(value, plain, strict=True)]
+        if isinstance(value, _SETS) and len(value) == len(plain):
+            members = (self.arranged(child, form, levels) for child, form in zip(value, plain, strict=True))
+            return sorted(members, key=_sort_key)
+        if isinstance(value, msgspec.Struct):  # array_like: every place counts, and a tag may stand in front
             names = type(value).__struct_fields__
             tag = plain[: len(plain) - len(names)]
-            return tag + [
-                below(getattr(value, name), form) for name, form in zip(names, plain[len(tag) :], strict=False)
-            ]
-    if getattr(type(value), "__pydantic_root_model__", False):
-        return below(getattr(value, "root", None), plain)
-    return plain
-
-
-def _arranged_fields(
-    value: object, plain: dict[str, Json], *, below: Callable[[object, Json], Json], without_defaults: bool
-) -> dict[str, Json]:
-    if getattr(type(value), "__pydantic_root_model__", False):
-        found = below(getattr(value, "root", None), plain)
-        return found if isinstance(found, dict) else plain
-    parts = parts_of(type(value))
-    if parts is None:
+            fields = zip(names, plain[len(tag) :], strict=False)
+            return [*tag, *(self.arranged(getattr(value, name), form, levels) for name, form in fields)]
         return plain
-    result: dict[str, Json] = {}
-    for key, form in plain.items():
-        part = parts.get(key)
-        if part is None:  # a tag, or an extra field that the class knows nothing of
-            result[key] = form
-            continue
-        child = getattr(value, part.attribute, NO_DEFAULT)
-        if not (without_defaults and _is_default(child, part.default)):
-            result[key] = below(child, form)
-    return result
+
+    def _arranged_fields(
+        self, value: object, plain: dict[str, Json], parts: Mapping[str, Part], levels: int
+    ) -> dict[str, Json]:
+        result: dict[str, Json] = {}
+        for key, form in plain.items():
+            part = parts.get(key)
+            if part is None:  # a tag, or an extra field that the class knows nothing of
+                result[key] = form
+                continue
+            attribute, _, default = part
+            child = getattr(value, attribute, NO_DEFAULT)
+            if self._drops and type(child) is type(default) and default is not NO_DEFAULT and child == default:
+                continue
+            result[key] = self.arranged(child, form, levels) if type(form) in _CONTAINERS else form
+        return result
 
 
-def _is_default(value: object, default: object) -> bool:
-    if default is None or isinstance(default, bool | Enum):
-        return value is default
-    kind = type(default)
-    # Identity is no equality: an object that goes through JSON is another one on replay.
-    if default is NO_DEFAULT or type(value) is not kind or kind.__eq__ is object.__eq__:
-        return False
-    return bool(value == default)
+_WITH_DEFAULTS: Final = _Arranger(without_defaults=False)
+_WITHOUT_DEFAULTS: Final = _Arranger(without_defaults=True)
 
 
 # -------------------------------------------------------------------------------------------------------------- classes
@@ -214,15 +226,24 @@ def _default(default: object, factory: object, absent: object) -> object:
     not tomorrow would change its address under a run that is under way.
     """
     if default is not absent:
-        return default
-    if factory is absent:
+        return default if _has_equality(default) else NO_DEFAULT
+    if factory is absent or not _reads_nothing(factory):
         return NO_DEFAULT
+    made = factory()
+    return made if _has_equality(made) else NO_DEFAULT
+
+
+def _reads_nothing(factory: object) -> TypeGuard[Callable[[], object]]:
     if isinstance(factory, type):
         parts = parts_of(factory)
         all_fixed = parts is not None and all(part.default is not NO_DEFAULT for part in parts.values())
-        return factory() if factory in _EMPTY_WHEN_CALLED or all_fixed else NO_DEFAULT
+        return factory in _EMPTY_WHEN_CALLED or all_fixed
     if isinstance(factory, FunctionType):
         code = factory.__code__
-        reads_nothing = not code.co_names and not code.co_freevars and not code.co_argcount
-        return factory() if reads_nothing else NO_DEFAULT
-    return NO_DEFAULT
+        return not code.co_names and not code.co_freevars and not code.co_argcount
+    return False
+
+
+def _has_equality(default: object) -> bool:
+    """Whether equal means equal: an object that compares by identity is another one when it has gone through JSON."""
+    return default is None or isinstance(default, Enum) or type(default).__eq__ is not object.__eq__

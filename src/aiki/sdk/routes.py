@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
@@ -20,7 +21,7 @@ from aiki.model.payload import Json
 from aiki.sdk.hints import Hint, holds_pydantic
 from aiki.sdk.parts import arranged, has_fixed_default, is_plain
 
-__all__ = ["Mismatch", "Route", "Unfit", "encode_foreign", "route_for"]
+__all__ = ["Mismatch", "MsgspecRoute", "PydanticRoute", "Route", "Unfit", "encode_foreign", "route_for"]
 
 PYDANTIC_LEAST: Final = (2, 11)
 KEYS_TRIED_MAX: Final = 1000
@@ -29,6 +30,10 @@ REFERENCE: Final = "#/$defs/{}"
 _MSGSPEC_MESSAGE: Final = re.compile(r"(?P<reason>.*?)(?: - at (?P<key>`key` in )?`(?P<at>\$.*)`)?\Z", re.DOTALL)
 _MSGSPEC_STEP: Final = re.compile(r"\[\.\.\.\]|\[(\d+)\]|\.([^.\[]+)")
 _ANY_VALUE: Final = "[...]"
+_NO_DATA: Final = {
+    "generator": "an Iterable can be read only once; write list[...]",
+    "callable": "a function is no data; pass its name, and look it up in the task",
+}
 
 
 class Unfit(Exception):
@@ -49,20 +54,29 @@ class Route(Protocol):
 
     holds_floats: bool
 
+    def form(self, value: object) -> object:
+        """Return what msgspec is to encode for a payload."""
+        ...
+
     def forms(self, value: object) -> tuple[object, object]:
-        """Return what msgspec is to encode for a payload, and for an address: often one and the same object."""
+        """Return that, and what to encode for an address: often one and the same object."""
+        ...
 
     def careful_forms(self, value: object) -> tuple[object, object]:
-        """Return the same for a value that the short way does not take, such as one of another type than the hint."""
+        """Return both for a value that the short way does not take, such as one of another type than the hint."""
+        ...
 
     def leaf_text(self, leaf: object) -> object:
         """Encode a value that is no container, or raise what is wrong with it."""
+        ...
 
     def decode(self, raw: bytes) -> object:
         """Return the value that JSON stands for, or raise `Mismatch`."""
+        ...
 
     def schema(self) -> tuple[dict[str, Json], dict[str, Json]]:
         """Return the hint's JSON Schema and the definitions that it refers to."""
+        ...
 
 
 def route_for(hint: Hint, *, localns: Mapping[str, Any] | None) -> Route:
@@ -104,6 +118,11 @@ class MsgspecRoute:
         self.holds_floats = self._is_open or any(isinstance(kind, msgspec.inspect.FloatType) for kind in kinds)
         self._may_need_arranging = self._is_open or any(map(_may_need_arranging, kinds))
         self._holds_defaults = self._is_open or any(map(_holds_defaults, kinds))
+
+    def form(self, value: object) -> object:
+        if not self._may_need_arranging or (self._is_open and is_plain(value)):
+            return value
+        return arranged(value, _builtins_of(value), without_defaults=False)
 
     def forms(self, value: object) -> tuple[object, object]:
         if not self._may_need_arranging and not self._holds_defaults:
@@ -160,7 +179,7 @@ def _decode_object(kind: type, found: Json) -> Json:
 
 
 def _schema_of_object(_kind: type) -> dict[str, Json]:
-    return {}
+    return {"description": "Any JSON value."}  # msgspec takes an empty schema for none
 
 
 def _kinds_of(kind: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
@@ -188,7 +207,9 @@ def _may_need_arranging(kind: msgspec.inspect.Type) -> bool:
 
 
 def _holds_defaults(kind: msgspec.inspect.Type) -> bool:
-    return isinstance(kind, msgspec.inspect.StructType | msgspec.inspect.DataclassType) and has_fixed_default(kind.cls)
+    if not isinstance(kind, msgspec.inspect.StructType | msgspec.inspect.DataclassType):
+        return False
+    return has_fixed_default(typing.get_origin(kind.cls) or kind.cls)
 
 
 def _exact_path(path: str, raw: bytes, decoder: msgspec.json.Decoder[Any]) -> str:
@@ -239,15 +260,16 @@ class PydanticRoute:
             self._adapter = pydantic.TypeAdapter(hint)
             self._adapter.rebuild(raise_errors=True)
         except Exception as error:  # several of pydantic's, and what an author's class raises
-            by_msgspec = f" (msgspec: {instead_of_msgspec})" if instead_of_msgspec else ""
-            raise Unfit(f"pydantic does not take it: {_first_lines(error)}{by_msgspec}") from error
+            by_msgspec = f"msgspec does not take it ({instead_of_msgspec}); " if instead_of_msgspec else ""
+            raise Unfit(f"{by_msgspec}pydantic does not take it ({_first_sentence(error)})") from error
         self._serializer = self._adapter.serializer
         self._validator = self._adapter.validator
         self._leaves = pydantic.TypeAdapter(Any).serializer
         nodes = list(_schema_nodes(self._adapter.core_schema))
         kinds = {node["type"] for node in nodes}
-        if "generator" in kinds:
-            raise Unfit("an Iterable can be read only once. Use list[...]")
+        for kind, reason in _NO_DATA.items():
+            if kind in kinds:
+                raise Unfit(reason)
         self._refuse_secrets()
         # Where a field is written under a name that it is not read by, names are used rather than aliases.
         self._by_alias = all(map(_alias_is_read_back, _fields_of(nodes)))
@@ -255,13 +277,20 @@ class PydanticRoute:
         self._holds_defaults = not kinds.isdisjoint({"default", "any", "is-instance"})
         self.holds_floats = True
 
+    def form(self, value: object) -> object:
+        plain = self._dump(value)
+        return arranged(value, plain, without_defaults=False) if self._may_need_arranging else plain
+
     def forms(self, value: object) -> tuple[object, object]:
-        plain = self._serializer.to_python(value, mode="json", round_trip=True, warnings=False, by_alias=self._by_alias)
+        plain = self._dump(value)
         form = arranged(value, plain, without_defaults=False) if self._may_need_arranging else plain
         return form, arranged(value, plain, without_defaults=True) if self._holds_defaults else form
 
     def careful_forms(self, value: object) -> tuple[object, object]:
         return self.forms(value)
+
+    def _dump(self, value: object) -> Json:
+        return self._serializer.to_python(value, mode="json", round_trip=True, warnings=False, by_alias=self._by_alias)
 
     def leaf_text(self, leaf: object) -> object:
         return self._leaves.to_python(leaf, mode="json")
@@ -277,8 +306,7 @@ class PydanticRoute:
         # reading counts, but only where the value read is written as the very same JSON again.
         try:
             value: object = self._validator.validate_json(raw, by_alias=True, by_name=True)
-            form, _ = self.forms(value)
-            is_own_form = payload.encode(form) == payload.canonical(raw)
+            is_own_form = payload.encode(self.form(value)) == payload.canonical(raw)
         except Exception:  # noqa: BLE001 - whatever it is, the strict error is the one to tell
             raise _pydantic_mismatch(strict_error, raw) from strict_error
         if is_own_form:
@@ -375,6 +403,7 @@ def _alias_is_read_back(named_field: tuple[str, dict[str, Any]]) -> bool:
     return written in (name, read) or (isinstance(read, list) and [written] in read)
 
 
-def _first_lines(error: Exception) -> str:
-    """Pydantic's messages go on with advice for other situations, and an address."""
-    return inspect.cleandoc(str(error)).partition("\n\n")[0].partition("\nFor further")[0].replace("\n", " ")
+def _first_sentence(error: Exception) -> str:
+    """Return what is wrong: pydantic's messages go on with advice for other situations, and an address."""
+    text = str(error).partition("\n\n")[0].partition("\nFor further")[0].partition(". Set `arbitrary_types_allowed")[0]
+    return inspect.cleandoc(text).replace("\n", " ")

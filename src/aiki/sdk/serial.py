@@ -125,7 +125,7 @@ class TypeCodec(Generic[T]):
 
     def _encoded(self, value: T, at: Path, *, for_address: bool) -> bytes:
         try:
-            form = self._route.forms(value)[for_address]
+            form = self._route.forms(value)[1] if for_address else self._route.form(value)
             raw = _encode(form)
         except Exception as error:  # noqa: BLE001 - msgspec's, pydantic's, or what an author's class raises
             form, raw = self._encoded_with_care(value, at, error, for_address=for_address)

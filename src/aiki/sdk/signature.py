@@ -223,7 +223,7 @@ class CallShape:
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             hint = list[hint]  # type: ignore[valid-type]  # a hint that is known only when the program runs
         elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            is_unpacked = typing.get_origin(hint) is typing.Unpack
+            is_unpacked = str(typing.get_origin(hint)).endswith(".Unpack")  # of typing, or typing_extensions
             hint = typing.get_args(hint)[0] if is_unpacked else dict[str, hint]  # type: ignore[valid-type]  # as above
         return codec_of(hint, where=where, localns=self._localns)
 
@@ -239,9 +239,12 @@ class CallShape:
                 if self._required <= passed.keys():
                     return passed
         try:
-            return self._signature.bind(*args, **kwargs).arguments
+            passed = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise TypeError(f"{self.place}(): {error}") from None
+        if missing := self._required - passed.keys():  # Python 3.13.0 binds f(a, /, **more) to f(a=1), which it is not
+            raise TypeError(f"{self.place}(): missing a required argument: {min(missing)!r}")
+        return passed
 
     def _encoded_with_care(
         self, codecs: Mapping[str, TypeCodec[Any]], passed: Mapping[str, Any], *, limit_bytes: int, what: str | None
