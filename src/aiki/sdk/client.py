@@ -137,8 +137,8 @@ class Runs:
         self,
         workflow: str,
         version: str,
-        input: Mapping[str, Json],
-        **options: Unpack[Options],  # noqa: A002 - the word of the contract
+        input: Mapping[str, Json],  # noqa: A002 - the word of the contract
+        **options: Unpack[Options],
     ) -> Handle[Any, Events]:
         """Start a run.
 

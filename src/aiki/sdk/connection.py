@@ -33,6 +33,7 @@ from aiki.model.wire import (
 )
 from aiki.sdk.coalesce import Coalescer
 from aiki.sdk.failures import error_of_problem
+from aiki.sdk.here import refuse_in_workflow
 from aiki.sdk.transport import Transport
 from aiki.sdk.waits import WAIT_MS, Waits
 
@@ -70,7 +71,7 @@ class Connection:
     ) -> None:
         self.transport = transport
         self.namespace = namespace
-        self.timeout_ms = timeout_ms
+        self._timeout_ms = timeout_ms
         self.clock = clock
         self.chance = chance
         self._pause = pause
@@ -102,6 +103,7 @@ class Connection:
             input_hash=input_hash,
             options=options,
         )
+        _refuse_in_workflow()
         started = await self._starts.call(start)
         if started.problem is not None:
             raise error_of_problem(started.problem)
@@ -119,6 +121,7 @@ class Connection:
         event = SendEvent(
             namespace=self.namespace, run_id=run_id, message_id=message_id, name=name, payload=Raw(payload)
         )
+        _refuse_in_workflow()
         return _standing(await self._sends.call(event))
 
     async def control(self, run_id: str, verb: Verb, *, reason: str | None = None) -> Standing:
@@ -129,6 +132,7 @@ class Connection:
             RunNotFound: there is no such run.
         """
         request = Control(namespace=self.namespace, run_id=run_id, message_id=self.new_id(), verb=verb, reason=reason)
+        _refuse_in_workflow()
         return _standing(await self._controls.call(request))
 
     async def end_of(self, run_id: str, timeout_ms: int | None) -> RunEnd | None:
@@ -137,6 +141,7 @@ class Connection:
         Raises:
             RunNotFound: there is no such run.
         """
+        _refuse_in_workflow()
         try:
             async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
                 finished: Finished = await self._waits.end_of(run_id)
@@ -153,6 +158,7 @@ class Connection:
         Raises:
             RunNotFound: there is no such run.
         """
+        _refuse_in_workflow()
         found = await self._again(lambda: self.transport.info(self.namespace, run_id))
         if found is None:
             raise RunNotFound(f"there is no run {run_id} in namespace {self.namespace}", run_id=run_id)
@@ -164,6 +170,7 @@ class Connection:
         Raises:
             RunNotFound: there is none.
         """
+        _refuse_in_workflow()
         found = await self._again(lambda: self.transport.by_reference(self.namespace, workflow, reference_id))
         if found is None:
             raise RunNotFound(
@@ -175,14 +182,17 @@ class Connection:
 
     async def runs(self, wanted: RunFilter) -> RunPage:
         """Return a page of runs, newest first."""
+        _refuse_in_workflow()
         return await self._again(lambda: self.transport.list(wanted))
 
     async def value(self, run_id: str, name: str) -> Raw | None:
         """Return what a run published under a name, or None."""
+        _refuse_in_workflow()
         return await self._again(lambda: self.transport.value(self.namespace, run_id, name))
 
     async def journal(self, run_id: str, after_seq: int) -> JournalPage:
         """Return a page of a run's journal, for people."""
+        _refuse_in_workflow()
         return await self._again(lambda: self.transport.journal(self.namespace, run_id, after_seq))
 
     async def close(self) -> None:
@@ -206,23 +216,30 @@ class Connection:
 
     async def _again(self, call: Callable[[], Awaitable[R]], *, answer_ms: int = 0) -> R:
         """Make a call until it is answered, or the timeout is over. Its answer may take `answer_ms` by design."""
-        until_ms = self.clock.monotonic_ms() + self.timeout_ms
+        until_ms = self.clock.monotonic_ms() + self._timeout_ms
         delay_ms = RETRY_FIRST_MS
         while True:
             try:
-                async with asyncio.timeout((self.timeout_ms + answer_ms) / 1000):
+                async with asyncio.timeout((self._timeout_ms + answer_ms) / 1000):
                     return await call()
             except Unavailable:
                 left_ms = until_ms - self.clock.monotonic_ms()
                 if left_ms <= 0:
                     raise
             except TimeoutError as error:
-                seconds = (self.timeout_ms + answer_ms) / 1000
+                seconds = (self._timeout_ms + answer_ms) / 1000
                 raise Unavailable(f"the server has not answered within {seconds:g} s") from error
             # Half of the delay is fixed and half is chance, so that clients that lost a server do not return as one.
             jittered_ms = delay_ms * (0.5 + 0.5 * self.chance.random.random())
             await self._pause(min(jittered_ms, left_ms) / 1000)
             delay_ms = min(delay_ms * 2, RETRY_MOST_MS)
+
+
+def _refuse_in_workflow() -> None:
+    refuse_in_workflow(
+        "a client is used",
+        "Use it in a task, where current_task().client is one; from workflow code, start children: start_as_child(run, ...)",
+    )
 
 
 def _standing(standing: Standing) -> Standing:

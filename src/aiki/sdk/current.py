@@ -1,23 +1,21 @@
-"""Where the code that runs just now belongs: to a run, to a task's attempt, or to neither.
+"""What an author's code can ask without being handed it: the run, or the task's attempt, that it belongs to.
 
-The rule: one context variable tells, so code is never inside both. The worker sets it in the context in which it
-starts an author's code, and whatever that code starts inherits it.
+The rule: code belongs to one of them or to neither, never to both (`aiki.sdk.here`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 from aiki.model.payload import Json
 from aiki.sdk.client import Client
+from aiki.sdk.here import owner, set_owner
 from aiki.sdk.run import Run
 from aiki.sdk.serial import ANY
 
-__all__ = ["TaskContext", "current_run", "current_task", "enter_run", "enter_task", "is_workflow_code", "outside"]
+__all__ = ["TaskContext", "current_run", "current_task", "enter_run", "enter_task"]
 
 
 class TaskContext:
@@ -71,16 +69,13 @@ class TaskContext:
         return f"<attempt {self.attempt} of task {self.name} in run {self.run_id}>"
 
 
-_here: Final[ContextVar[Run | TaskContext | None]] = ContextVar("aiki_here", default=None)
-
-
 def current_run() -> Run:
     """Return the run whose workflow code is running, where `run` cannot be passed.
 
     Raises:
         RuntimeError: no workflow code is running here.
     """
-    here = _here.get()
+    here = owner()
     if isinstance(here, Run):
         return here
     if here is not None:
@@ -94,7 +89,7 @@ def current_task() -> TaskContext:
     Raises:
         RuntimeError: no task is running here; a task that is called as a plain function is none.
     """
-    here = _here.get()
+    here = owner()
     if isinstance(here, TaskContext):
         return here
     if here is not None:
@@ -102,26 +97,11 @@ def current_task() -> TaskContext:
     raise RuntimeError("no task is running here: aiki.current_task() answers only inside a task that a run has started")
 
 
-def is_workflow_code() -> bool:
-    """Return whether what runs here is workflow code."""
-    return isinstance(_here.get(), Run)
-
-
 def enter_run(run: Run) -> None:
     """Let the current context be that of a run's code. Call it inside a context made for it: `context.run(...)`."""
-    _here.set(run)
+    set_owner(run, is_workflow_code=True)
 
 
 def enter_task(task: TaskContext) -> None:
     """Let the current context be that of a task's attempt. Call it inside a context made for it."""
-    _here.set(task)
-
-
-@contextmanager
-def outside() -> Iterator[None]:
-    """Let the body belong neither to a run nor to a task: platform code that workflow code has called."""
-    before = _here.set(None)
-    try:
-        yield
-    finally:
-        _here.reset(before)
+    set_owner(task, is_workflow_code=False)

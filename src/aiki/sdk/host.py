@@ -114,7 +114,7 @@ class RunHost(Protocol):
         ...
 
     @property
-    def context(self) -> Any:
+    def context(self) -> Any:  # noqa: ANN401 - whatever the worker's `context` gave
         """What the worker's `context` gave."""
         ...
 

@@ -22,7 +22,7 @@ from aiki.errors import DirectTaskCall
 from aiki.model import payload
 from aiki.model.retry import Retry
 from aiki.sdk.convert import Seconds, limit_ms, names_in_sight, place_of_call, place_of_definition
-from aiki.sdk.current import is_workflow_code
+from aiki.sdk.here import is_workflow_code
 from aiki.sdk.host import TaskCall
 from aiki.sdk.run import Run
 from aiki.sdk.signature import CallShape

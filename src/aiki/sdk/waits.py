@@ -6,6 +6,7 @@ again, so an answer may be dropped at any time.
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -35,8 +36,10 @@ class Waits:
         self._namespace = namespace
         self._subscription = subscription
         self._number = 0
+        # A run that is waited for is either still to be told to the server, or told; one that was told and is no longer
+        # waited for is to be dropped there.
         self._waiting: dict[str, list[asyncio.Future[Finished]]] = {}
-        self._told: set[str] = set()
+        self._untold: dict[str, None] = {}
         self._dropped: dict[str, None] = {}
         self._changed = asyncio.Event()
         self._open: dict[asyncio.Task[WaitAnswer], tuple[str, ...]] = {}
@@ -52,10 +55,12 @@ class Waits:
         if self._is_closed:
             raise Unavailable("the connection is closed")
         ended: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(run_id, [])
+        waiting = self._waiting.get(run_id)
+        if waiting is None:
+            waiting = self._waiting[run_id] = []
+            self._untold[run_id] = None
+            self._changed.set()
         waiting.append(ended)
-        self._dropped.pop(run_id, None)
-        self._changed.set()
         if self._pump is None:
             self._pump = asyncio.create_task(self._keep_asking(), name="aiki-waits")
         try:
@@ -88,17 +93,14 @@ class Waits:
             if self._open:
                 await asyncio.wait(self._open)
             self._open.clear()
-            self._told.clear()  # what was on its way is not known to have arrived
             self._pump = None
 
     def _ask(self) -> None:
         self._number += 1
-        add = tuple(run_id for run_id, _ in zip(_new(self._waiting, self._told), range(IDS_MAX), strict=False))
-        remove = tuple(run_id for run_id, _ in zip(self._dropped, range(IDS_MAX), strict=False))
-        for run_id in remove:
-            del self._dropped[run_id]
-        self._told.update(add)
-        if len(add) < IDS_MAX and len(remove) < IDS_MAX:
+        add = _taken(self._untold)
+        # One that is waited for again is told anew with a later request: within one, to add and to remove would clash.
+        remove = tuple(run_id for run_id in _taken(self._dropped) if run_id not in self._waiting)
+        if not self._untold and not self._dropped:
             self._changed.clear()
         request = WaitRequest(
             namespace=self._namespace,
@@ -145,31 +147,34 @@ class Waits:
     # --------------------------------------------------------------------------------------------------------- keeping
 
     def _drop(self, run_id: str) -> None:
-        self._waiting.pop(run_id, None)
-        if run_id in self._told:
-            self._told.discard(run_id)
+        del self._waiting[run_id]
+        if run_id in self._untold:
+            del self._untold[run_id]
+        else:
             self._dropped[run_id] = None
             self._changed.set()
 
     def _forget(self, removed: tuple[str, ...]) -> None:
         """Tell everything anew: the server may have got none of it."""
-        self._told.clear()
-        self._dropped.update(dict.fromkeys(run_id for run_id in removed if run_id not in self._waiting))
+        self._untold.update(dict.fromkeys(self._waiting))
+        self._dropped.update(dict.fromkeys(removed))
         self._changed.set()
 
     def _fail_all(self, error: BaseException) -> None:
         waiting, self._waiting = self._waiting, {}
-        for run_id in waiting:
-            if run_id in self._told:
-                self._told.discard(run_id)
-                self._dropped[run_id] = None
+        self._dropped.update(dict.fromkeys(run_id for run_id in waiting if run_id not in self._untold))
+        self._untold.clear()
         for ended in (ended for each in waiting.values() for ended in each):
             if not ended.done():
                 ended.set_exception(error)
 
 
-def _new(waiting: dict[str, list["asyncio.Future[Finished]"]], told: set[str]) -> list[str]:
-    return [run_id for run_id in waiting if run_id not in told]
+def _taken(ids: dict[str, None]) -> tuple[str, ...]:
+    """Take up to IDS_MAX ids out, first in, first out."""
+    taken = tuple(itertools.islice(ids, IDS_MAX))
+    for run_id in taken:
+        del ids[run_id]
+    return taken
 
 
 async def _sent(send: Callable[[WaitRequest], Awaitable[WaitAnswer]], request: WaitRequest) -> WaitAnswer:
