@@ -1,0 +1,81 @@
+"""The one door of the engine: a working set, a command and a moment in, an answer out.
+
+The rule: a pure function. No input or output, no clock, no chance: whatever it changes stands on the working set
+afterwards, and equal arguments change it equally. The shell around it loads what `keys_of` names, calls it for each
+command of a batch in turn, hands ready runs over (`dispatch.assign`), and saves all of it in one transaction.
+"""
+
+from typing import assert_never, overload
+
+from aiki.engine import alarms, commits, requests, sessions, starts
+from aiki.engine.commands import (
+    Announced,
+    Answer,
+    Ask,
+    Command,
+    CommitTurn,
+    ExpireSession,
+    HandBackRuns,
+    Poll,
+    PollOutcome,
+    RefuseTurn,
+    Returned,
+    RingAlarm,
+    SayGoodbye,
+    Send,
+    Start,
+)
+from aiki.model.wire import CommitAnswer, Standing, Started
+from aiki.model.working_set import WorkingSet
+
+__all__ = ["decide"]
+
+
+@overload
+def decide(ws: WorkingSet, command: Start, now_ms: int) -> Started: ...
+@overload
+def decide(ws: WorkingSet, command: Send | Ask | RingAlarm, now_ms: int) -> Standing: ...
+@overload
+def decide(ws: WorkingSet, command: Announced | Poll, now_ms: int) -> PollOutcome: ...
+@overload
+def decide(ws: WorkingSet, command: CommitTurn | RefuseTurn, now_ms: int) -> CommitAnswer: ...
+@overload
+def decide(ws: WorkingSet, command: HandBackRuns | SayGoodbye | ExpireSession, now_ms: int) -> Returned: ...
+@overload
+def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer: ...
+
+
+def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer:
+    """Judge a command, change the working set accordingly, and return the answer to whoever asked.
+
+    Args:
+        ws: holds all that `keys_of(command)` names.
+        command: what is asked.
+        now_ms: the store's clock, taken after the locks; the working set was made for the same moment.
+    """
+    assert now_ms == ws.now_ms
+    match command:
+        case Start(request):
+            return starts.start(ws, request)
+        case Send(event):
+            return requests.send(ws, event)
+        case Ask(request):
+            return requests.ask(ws, request)
+        case Announced(request, lease_ms):
+            return sessions.announce(ws, request, lease_ms=lease_ms)
+        case Poll(request, lease_ms):
+            return sessions.poll(ws, request, lease_ms=lease_ms)
+        case CommitTurn(commit):
+            return commits.apply_commit(ws, commit)
+        case RefuseTurn():
+            return commits.refuse_turn(ws, command)
+        case HandBackRuns(request):
+            return sessions.hand_back(ws, request)
+        case SayGoodbye(request):
+            return sessions.goodbye(ws, request)
+        case RingAlarm(run_id):
+            return alarms.ring(ws, run_id)
+        case ExpireSession(session_id, at_opening):
+            return sessions.expire(ws, session_id, at_opening=at_opening)
+        case _:
+            assert_never(command)

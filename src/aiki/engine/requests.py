@@ -1,0 +1,138 @@
+"""What people and other runs ask of a run: events, cancel, terminate, wake, requeue.
+
+The rule: each is idempotent under repetition. What is for the code goes into the inbox and is delivered by its owner;
+only what no code has to see is done here and now: the end of a run that has no code to ask, by cancellation, and of
+any run, by termination.
+"""
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from aiki.engine import problems
+from aiki.engine.ending import end_cancelled
+from aiki.engine.inbox import has_wait, put
+from aiki.engine.moves import awaits_own_retry, is_begun, queue_up, release
+from aiki.model.journal import EntryKind, Mail, MailKind
+from aiki.model.lifecycle import Reason, Status
+from aiki.model.run import CancelKind, RunRow
+from aiki.model.wire import Control, SendEvent, Standing
+from aiki.model.working_set import WorkingSet
+
+__all__ = ["ask", "request_cancel", "send"]
+
+
+def send(ws: WorkingSet, event: SendEvent) -> Standing:
+    """Put an event into a run's inbox, once for each message id; a run that has ended takes none."""
+    row = _found(ws, event.namespace, event.run_id)
+    if row is None:
+        return _unknown(event.run_id)
+    if (row.id, event.message_id) in ws.messages:
+        return _standing(row, changed=True)
+    if row.is_terminal:
+        return Standing(row.id, row.status, problem=problems.run_ended(row))
+    mail = Mail(0, event.message_id, MailKind.EVENT, at_ms=0, name=event.name, payload=event.payload)
+    awaited = has_wait(ws, row.id, EntryKind.EVENT, address=event.name)
+    return _standing(put(ws, row, mail, concerns=awaited), changed=True)
+
+
+def ask(ws: WorkingSet, request: Control) -> Standing:
+    """Do what a person asks, or answer that nothing was there to do."""
+    row = _found(ws, request.namespace, request.run_id)
+    if row is None:
+        return _unknown(request.run_id)
+    match request.verb:
+        case "cancel":
+            repeated = (row.id, request.message_id) in ws.messages
+            changed = request_cancel(ws, row, CancelKind.PERSON, reason=request.reason, message_id=request.message_id)
+            return _standing(ws.runs[row.id], changed=changed or repeated)
+        case "terminate":
+            return _terminate(ws, row, request)
+        case "wake":
+            return _wake(ws, row, request)
+        case "requeue":
+            return _requeue(ws, row)
+        case _:
+            assert_never(request.verb)
+
+
+def request_cancel(ws: WorkingSet, row: RunRow, kind: CancelKind, *, reason: str | None, message_id: str) -> bool:
+    """Ask a run to cancel, by whomever, and return whether that changed anything.
+
+    Where there is no code that could be asked (not begun, stalled, waiting for the next attempt of the whole run), it
+    ends at once. Otherwise the first request is the one that is delivered, once in each attempt.
+    """
+    if row.is_terminal:
+        return False
+    if _has_no_code(row):
+        if row.cancel is None:
+            row = replace(row, cancel=kind, cancel_reason=reason)
+        end_cancelled(ws, row)
+        return True
+    if row.cancel is not None:
+        return False
+    row = replace(row, cancel=kind, cancel_reason=reason)
+    if row.status in (Status.RUNNING, Status.QUEUED):
+        row = replace(row, alarm_at_ms=None)  # the timeout is silenced; the grace begins with the delivery
+    if row.status is Status.PAUSED:
+        row = queue_up(ws, row, Reason.RESUMED)
+    timed_out = kind is CancelKind.TIMEOUT
+    mail = Mail(0, message_id, MailKind.CANCEL, at_ms=0, reason=reason, timed_out=timed_out)
+    put(ws, row, mail, concerns=True)
+    return True
+
+
+def _has_no_code(row: RunRow) -> bool:
+    match row.status:
+        case Status.SCHEDULED | Status.STALLED:
+            return True
+        case Status.QUEUED | Status.PAUSED:
+            return not is_begun(row)
+        case _:
+            return awaits_own_retry(row)
+
+
+def _terminate(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
+    """End a run for good, whatever it does; its owner is fenced off and told."""
+    if row.is_terminal:
+        return _standing(row, changed=False)
+    row = release(ws, row, tell=True)
+    row = replace(row, cancel=CancelKind.PERSON, cancel_reason=request.reason)
+    return _standing(end_cancelled(ws, row, Reason.TERMINATED), changed=True)
+
+
+def _wake(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
+    """End what sleeps now, or start now what was to start later.
+
+    Of an owned run the owner alone knows whether it sleeps: it gets the message, and discards what it has not
+    delivered by the next suspension.
+    """
+    if (row.id, request.message_id) in ws.messages:
+        return _standing(row, changed=True)
+    if row.status is Status.SCHEDULED:
+        return _standing(queue_up(ws, row, Reason.WOKEN), changed=True)
+    sleeps = has_wait(ws, row.id, EntryKind.SLEEP) and (row.is_suspended or row.status is Status.QUEUED)
+    if row.status is not Status.RUNNING and not sleeps:
+        return _standing(row, changed=False)
+    mail = Mail(0, request.message_id, MailKind.WAKE, at_ms=0)
+    return _standing(put(ws, row, mail, concerns=True, reason=Reason.WOKEN), changed=True)
+
+
+def _requeue(ws: WorkingSet, row: RunRow) -> Standing:
+    """Give a stalled run another chance: what it waited for and what came meanwhile is as it was."""
+    if row.status is not Status.STALLED:
+        return _standing(row, changed=False)
+    return _standing(queue_up(ws, replace(row, crashes=0), Reason.REQUEUED), changed=True)
+
+
+def _found(ws: WorkingSet, namespace: str, run_id: str) -> RunRow | None:
+    row = ws.runs.get(run_id)
+    return row if row is not None and row.namespace == namespace else None
+
+
+def _unknown(run_id: str) -> Standing:
+    return Standing(run_id, problem=problems.run_not_found(run_id))
+
+
+def _standing(row: RunRow, *, changed: bool) -> Standing:
+    return Standing(row.id, row.status, changed=changed)
