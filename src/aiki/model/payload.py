@@ -66,7 +66,7 @@ _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final = msgspec.json.Decoder()
 
 # Nineteen digits in a row are the least that an integer beyond 64 bits can have. Mapping each digit to "0" and looking
-# for nineteen of them is two passes in C; a regular expression takes ten times as long.
+# for nineteen of them is two passes in C, 0.5 µs for 150 bytes; a regular expression takes 1.7.
 _DIGITS_TO_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER: Final = b"0" * 19
 _BRACKETS_TO_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
@@ -128,7 +128,7 @@ def encode(value: Json) -> bytes:
 def is_suspect(raw: bytes) -> bool:
     """Return whether text that msgspec has just written may hold what cannot be stored, numbers apart.
 
-    A NUL, or too much depth. A few searches in C, about 0.3 µs for 150 bytes; a True may be a false alarm.
+    A NUL, or too much depth. A few searches in C, under 1 µs for 150 bytes; a True may be a false alarm.
     """
     return b"\\u0000" in raw or (
         raw.count(b"[") + raw.count(b"{") > DEPTH_MAX and _is_deeper_than(raw, levels=DEPTH_MAX)
@@ -141,7 +141,7 @@ def has_long_number(raw: bytes) -> bool:
 
 
 def numbers_fit(value: Json) -> bool:
-    """Return whether each number in plain JSON is finite and fits 64 bits: `judge` without paths, 20 times as fast.
+    """Return whether each number in plain JSON is finite and fits 64 bits: `judge` without paths, 15 times as fast.
 
     Only for what msgspec could encode: it has no bound of its own. msgspec writes NaN as null, and integers of any
     length; so text without null and without long numbers needs no such look.
@@ -219,7 +219,8 @@ def check(raw: bytes, *, limit_bytes: int, what: str) -> None:
     """Judge bytes from outside: what passes can be stored, hashed, and decoded by anyone.
 
     The common case costs a decode and an encode by msgspec and a few searches in C; only what looks suspicious is
-    walked. Depth is judged before anything recursive sees the bytes.
+    walked. Depth is judged before anything recursive sees the bytes. Measured on an order of 150 bytes: 4 µs, of which
+    msgspec's decode and encode are 2; with a long number in it 10, with what looks like a NUL 44; 1.2 MB take 60 ms.
 
     Args:
         limit_bytes: the largest size allowed.
