@@ -9,6 +9,9 @@ The base keeps the runs apart in the interpreter's own set of all tasks, where e
 runs would form one long chain. It stands in the high bits, above the count: within the tables that sets of one run
 need, an entry's place is decided by the low bits, so that the same program sees the same order in whichever run.
 And as the base follows from the run's id, a replay of a run meets the very same hashes in any case.
+
+One kind of future is made past the loop: what `asyncio.gather` returns. Its class is taught to hash in the same way
+where its loop is a workflow's, and as ever elsewhere.
 """
 
 from __future__ import annotations
@@ -153,3 +156,19 @@ class OrderedCoroutine(Coroutine[Any, Any, T]):
         if self._running is None:
             self._running = self.steps()
         self._running.close()
+
+
+def _hash_of_gathering(future: asyncio.Future[Any]) -> int:
+    loop = future.get_loop()
+    if not isinstance(loop, OrderingLoop):
+        return object.__hash__(future)
+    order: int | None = getattr(future, _ORDER, None)
+    if order is None:
+        order = loop.next_order()
+        setattr(future, _ORDER, order)
+    return order
+
+
+_ORDER: Final = "_aiki_order"
+_gathering: Final = vars(asyncio.tasks)["_GatheringFuture"]
+_gathering.__hash__ = _hash_of_gathering
