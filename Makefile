@@ -22,8 +22,9 @@ help:
 	@echo "make venv     make .venv with all that the above need"
 	@echo "make clean    remove .venv, caches and builds"
 
+# Ctrl-C is answered by the shell, since Python answers it with a traceback in its own first moments: SIGTERM it does not.
 demo: $(RUNTIME)
-	@$(BIN)/aiki demo
+	@trap 'kill $$! 2>/dev/null; wait; exit 130' INT TERM; $(BIN)/aiki demo & wait $$!
 
 test: $(DEV)
 	@$(BIN)/pytest -n $(WORKERS)
