@@ -26,10 +26,11 @@ def milliseconds(value: float | timedelta, what: str, *, least_ms: int = 0) -> i
     >>> milliseconds(1.5, "delay"), milliseconds(timedelta(minutes=1), "delay")
     (1500, 60000)
     """
-    if isinstance(value, timedelta):
-        exact = value / timedelta(milliseconds=1)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        exact = value * MS_PER_S
+    given: object = value  # whatever an author has passed
+    if isinstance(given, timedelta):
+        exact = given / timedelta(milliseconds=1)
+    elif isinstance(given, (int, float)) and not isinstance(given, bool):
+        exact = given * MS_PER_S
     else:
         raise TypeError(f"{what} is {value!r}: give seconds as a number, or a timedelta")
     if not least_ms <= exact < 1e15:
@@ -103,7 +104,7 @@ def _cap(max_delay: float | timedelta | None) -> int | None:
 
 
 def _checked(policy: Retry) -> Retry:
-    attempts = policy.attempts_max
+    attempts: object = policy.attempts_max  # whatever an author has passed
     if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= ATTEMPTS_MAX:
         raise ValueError(f"max_attempts is {attempts!r}: it counts the first attempt, from 1 to {ATTEMPTS_MAX:,}")
     if not 1.0 <= policy.factor <= 1_000.0:

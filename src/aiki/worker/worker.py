@@ -34,6 +34,7 @@ __all__ = ["Worker"]
 
 RUNS_MAX: Final = 100_000
 PAGES_MAX: Final = 100_000
+HEARD_MAX: Final = 10_000
 MS_PER_S: Final = 1000
 
 _log = logging.getLogger("aiki.worker")
@@ -90,6 +91,7 @@ class Worker:
         self._active: dict[str, Execution] = {}
         self._claiming: dict[str, int] = {}  # runs whose journal is being fetched, with their epoch
         self._parked: OrderedDict[str, Execution] = OrderedDict()
+        self._heard: OrderedDict[str, int] = OrderedDict()  # the last epoch of each run that it was told of
         self._jobs: set[asyncio.Task[None]] = set()
         self._exits = AsyncExitStack()
         self._body: asyncio.Task[Any] | None = None
@@ -217,13 +219,14 @@ class Worker:
     def assigned(self, assignment: Assignment) -> None:
         """A run is this worker's."""
         run_id = assignment.run_id
-        active = self._active.get(run_id)
-        if active is not None:
-            if active.epoch >= assignment.epoch:
-                return
+        if self._heard.get(run_id, -1) >= assignment.epoch:
+            return  # told again of what it holds, or held under that epoch and does no longer
+        self._heard[run_id] = assignment.epoch
+        self._heard.move_to_end(run_id)
+        if len(self._heard) > HEARD_MAX:
+            self._heard.popitem(last=False)
+        if run_id in self._active:
             self._drop(run_id)
-        if self._claiming.get(run_id, -1) >= assignment.epoch:
-            return
         parked = self._parked.pop(run_id, None)
         if parked is not None:
             if assignment.parked and parked.fits(assignment):
@@ -328,7 +331,9 @@ def _by_name(workflows: Sequence[Version[..., Any, Any]]) -> dict[tuple[str, str
                 places=places,
             )
         if version.is_of_one_run:
-            raise ValueError(f"{name[0]} {name[1]} carries options of one single run; give the worker the version itself")
+            raise ValueError(
+                f"{name[0]} {name[1]} carries options of one single run; give the worker the version itself"
+            )
         found[name] = version
     return found
 
