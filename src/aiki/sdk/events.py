@@ -11,7 +11,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Coroutine, Mapping
-from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, dataclass_transform
+from typing import Any, Final, Generic, NoReturn, Protocol, dataclass_transform
 
 from aiki.errors import TimedOut
 from aiki.model import payload
@@ -151,6 +151,17 @@ class Event(Generic[T]):
         return f"{self.owner.__name__}.{self.attribute}"
 
 
+class _Declared:
+    """What a class of events declares: its attributes, the local names where it stands, and, once needed, codecs."""
+
+    __slots__ = ("attributes", "codecs", "in_sight")
+
+    def __init__(self, attributes: tuple[str, ...], in_sight: Mapping[str, Any]) -> None:
+        self.attributes = attributes
+        self.in_sight = in_sight
+        self.codecs: Mapping[str, TypeCodec[Any]] | None = None
+
+
 @dataclass_transform()
 class Events:
     """Base of the classes that declare a workflow's events, one annotated attribute each.
@@ -160,19 +171,18 @@ class Events:
     ...     cancelled_by_guest: Event[None]
     """
 
-    _attributes: ClassVar[tuple[str, ...]] = ()
-    _locals: ClassVar[Mapping[str, Any]] = {}
-    _codecs: ClassVar[Mapping[str, TypeCodec[Any]]] = {}
+    # Without an annotation: an annotation in here declares an event.
+    _declared = _Declared((), {})
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls._locals = {**cls._locals, **names_in_sight(sys._getframe(1))}
         own = [attribute for attribute in _annotated(cls) if not attribute.startswith("_")]
-        cls._attributes = tuple(dict.fromkeys((*cls._attributes, *own)))
-        if len(cls._attributes) > EVENTS_MAX:
-            raise ValueError(f"{cls.__name__} declares {len(cls._attributes)} events; the limit is {EVENTS_MAX:,}")
+        attributes = tuple(dict.fromkeys((*cls._declared.attributes, *own)))
+        cls._declared = _Declared(attributes, {**cls._declared.in_sight, **names_in_sight(sys._getframe(1))})
+        if len(attributes) > EVENTS_MAX:
+            raise ValueError(f"{cls.__name__} declares {len(attributes)} events; the limit is {EVENTS_MAX:,}")
         names: dict[str, str] = {}
-        for attribute in cls._attributes:
+        for attribute in attributes:
             event: Event[Any] = Event(cls, attribute, _NoEnd())
             payload.check_name(event.name, "an event's name")
             if names.setdefault(event.name, attribute) != attribute:
@@ -190,13 +200,13 @@ def _annotated(cls: type) -> list[str]:
 
 def names_of(events: type[Events]) -> tuple[str, ...]:
     """Return the names on the wire of all events that a class declares."""
-    return tuple(attribute.replace("_", "-") for attribute in events._attributes)
+    return tuple(attribute.replace("_", "-") for attribute in events._declared.attributes)
 
 
 def bound_events(events: type[EV], end: EventEnd) -> EV:
     """Return an object of the class whose events act through `end`."""
     bound = events()
-    for attribute in events._attributes:
+    for attribute in events._declared.attributes:
         setattr(bound, attribute, Event(events, attribute, end))
     return bound
 
@@ -207,12 +217,12 @@ def codecs_of(events: type[Events]) -> Mapping[str, TypeCodec[Any]]:
     Raises:
         TypeError: an annotation cannot be resolved, is no `Event[...]`, or holds what cannot be encoded.
     """
-    known = vars(events).get("_codecs")
-    if known is not None:
-        return typing.cast(Mapping[str, TypeCodec[Any]], known)
-    found = hints.class_hints(events, localns=events._locals, where=f"{events.__module__}.{events.__qualname__}")
+    declared = events._declared
+    if declared.codecs is not None:
+        return declared.codecs
+    found = hints.class_hints(events, localns=declared.in_sight, where=f"{events.__module__}.{events.__qualname__}")
     codecs: dict[str, TypeCodec[Any]] = {}
-    for attribute in events._attributes:
+    for attribute in declared.attributes:
         hint: object = found[attribute]
         where = f"event {events.__qualname__}.{attribute}"
         origin: object = typing.get_origin(hint)
@@ -220,6 +230,6 @@ def codecs_of(events: type[Events]) -> Mapping[str, TypeCodec[Any]]:
             raise TypeError(
                 f"{where} is annotated {hint!r}: write Event[...] with the type of its payload, or Event[None]"
             )
-        codecs[attribute] = codec_of(typing.get_args(hint)[0], where=where, localns=events._locals)
-    events._codecs = codecs
+        codecs[attribute] = codec_of(typing.get_args(hint)[0], where=where, localns=declared.in_sight)
+    declared.codecs = codecs
     return codecs
