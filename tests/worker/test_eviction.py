@@ -322,6 +322,28 @@ def test_code_that_never_ends_is_not_woken_again_by_the_collector() -> None:
     assert (wakings, woken) == ([], 101)  # once more as it is dropped
 
 
+def test_code_that_never_ends_and_keeps_errors_is_dropped_all_the_same(printed: list[str]) -> None:
+    world, kept = World(), list[BaseException]()
+
+    async def helper() -> None:
+        await nap(FOREVER_S)
+
+    async def stubborn() -> None:
+        while True:
+            try:
+                await helper()
+            except BaseException as error:  # noqa: BLE001
+                kept.append(error)
+
+    task = world.start(stubborn())
+    code = weakref.ref(task.get_coro())
+    evict(world.loop)
+
+    assert code() is None
+    assert len(kept) == 101
+    assert printed == []
+
+
 def test_code_unwound_finds_its_own_task_loop_and_context() -> None:
     world, seen = World(), list[object]()
     colour: ContextVar[str] = ContextVar("colour")

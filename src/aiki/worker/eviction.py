@@ -97,18 +97,20 @@ def _unwind_task(task: OrderedTask[Any], loop: WorkflowLoop, interrupts: list[Ke
 
 def _unwind(throw: Callable[[BaseException], object], interrupts: list[KeyboardInterrupt]) -> bool:
     """Throw `Evicted` until the code has ended; return whether it has."""
-    for _ in range(THROWS_MAX):
-        try:
+    try:
+        for _ in range(THROWS_MAX):
             throw(Evicted())
-        except Evicted as evicted:
-            # A frame that holds the error would hold itself, and so what its variables name.
-            traceback.clear_frames(evicted.__traceback__)
-            return True
-        except KeyboardInterrupt as interrupt:
-            interrupts.append(interrupt)
-            return True
-        except BaseException:  # noqa: BLE001  # nobody is there to hear what the code has to say
-            return True
+    except Evicted as evicted:
+        # A frame that holds the error would hold itself, and so what its variables name.
+        traceback.clear_frames(evicted.__traceback__)
+        return True
+    except KeyboardInterrupt as interrupt:
+        interrupts.append(interrupt)
+        return True
+    except BaseException:  # noqa: BLE001  # nobody is there to hear what the code has to say
+        return True
+    finally:
+        del throw  # the traceback of an error that the code has kept leads to this frame, and so would back to the code
     return False
 
 

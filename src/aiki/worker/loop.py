@@ -220,6 +220,7 @@ class WorkflowLoop(OrderingLoop):
                 except BaseException:
                     self._ready = [*batch, *self._ready]
                     raise
+                del handle  # the traceback of an error in a task leads to this frame, and so would back to the task
                 if self.steps - self._pruned_at_steps > 2 * len(self._tasks):
                     self._forget_finished()
         finally:
