@@ -22,8 +22,11 @@ class Call(OrderedCoroutine[float]):
 
     def steps(self) -> Generator[Any, Any, float]:
         future = self._loop.create_future()
-        self._loop.call_later(self.seconds, future.set_result, self.seconds)
-        yield from future
+        timer = self._loop.call_later(self.seconds, future.set_result, self.seconds)
+        try:
+            yield from future
+        finally:
+            timer.cancel()
         return self.seconds
 
 
