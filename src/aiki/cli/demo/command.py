@@ -12,7 +12,9 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from cyclopts import Parameter
 
 from aiki.cli.demo import restaurant
 from aiki.cli.demo.record import Record
@@ -33,15 +35,13 @@ END_S_MAX: Final = 14.0
 TUTORIAL: Final = Path("docs/tutorial/1-first-workflow.md")
 
 
-def demo(*, program: bool = False) -> int:
+def demo(*, program: Annotated[bool, Parameter(negative=())] = False) -> int:
     """Watch a durable workflow whose process is killed with kill -9, and which goes on where it was.
 
     It takes 12 seconds, works in a temporary folder, and leaves nothing behind.
 
-    Parameters
-    ----------
-    program
-        Print the program that the demo runs, to keep and change, and run nothing.
+    Args:
+        program: Print the program that the demo runs, to keep and to change, and run nothing.
     """
     if program:
         sys.stdout.write(inspect.getsource(restaurant))
@@ -52,8 +52,10 @@ def demo(*, program: bool = False) -> int:
 async def _demo() -> int:
     clock = SystemClock()
     screen = Screen(wall_ms=clock.now_ms())
-    screen.print("An order at a restaurant is a durable workflow. Its process will be killed with")
-    screen.print("kill -9 while the courier is under way, and started again on the same SQLite file.\n")
+    screen.print(
+        "An order at a restaurant, as a durable workflow. Its process will be killed with kill -9 while the courier is "
+        "under way, and started again on the same SQLite file.\n"
+    )
     try:
         with open_stage() as stage:
             seen = await _Play(stage, screen, clock=clock).play()
