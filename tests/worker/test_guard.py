@@ -20,6 +20,7 @@ import urllib.request
 import warnings
 import weakref
 from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -66,7 +67,7 @@ REFUSED_ACTIONS: dict[str, Callable[[], object]] = {
 if sys.version_info >= (3, 12):
     REFUSED_ACTIONS["threading"] = lambda: threading.Thread(target=int).start()
 if sys.version_info >= (3, 13):
-    REFUSED_ACTIONS["time.sleep"] = lambda: time.sleep(0)
+    REFUSED_ACTIONS["time.sleep"] = lambda: methodcaller("sleep", 0)(time)
 
 
 @pytest.mark.parametrize("name", REFUSED_ACTIONS)
