@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -54,13 +55,14 @@ async def _demo() -> int:
     screen = Screen(wall_ms=clock.now_ms())
     screen.print(
         "An order at a restaurant, as a durable workflow. Its process will be killed with kill -9 while the courier is "
-        "under way, and started again on the same SQLite file.\n"
+        "under way, and started again on the same file.\n"
     )
     try:
         with open_stage() as stage:
             seen = await _Play(stage, screen, clock=clock).play()
     except asyncio.CancelledError:
-        screen.print("Stopped. Nothing is left running, and the folder is removed.")
+        with suppress(OSError):  # the terminal itself may be gone
+            screen.print("Stopped. Nothing is left running, and the folder is removed.")
         raise
     except Ended as error:
         return _fail(f"the restaurant's process ended by itself: {error}")

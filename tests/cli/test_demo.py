@@ -1,0 +1,133 @@
+"""`aiki demo` as a reader sees it: on a terminal, in a pipe, and when something is in its way."""
+
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+from fcntl import ioctl
+from pathlib import Path
+from termios import TIOCSWINSZ
+
+import pytest
+
+from tests.cli import shell
+
+COLUMNS = 80
+
+
+@pytest.fixture(scope="module")
+def piped(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    temporary = tmp_path_factory.mktemp("tmp")
+    done = shell.run("demo", TMPDIR=str(temporary), FORCE_COLOR="1", TERM="xterm-256color")
+    assert list(temporary.iterdir()) == [], "files are left"
+    return done
+
+
+def test_it_ends_well_and_says_nothing_else(piped: subprocess.CompletedProcess[str]) -> None:
+    assert (piped.returncode, piped.stderr) == (0, "")
+
+
+def test_in_a_pipe_it_is_plain_lines_of_at_most_80_columns(piped: subprocess.CompletedProcess[str]) -> None:
+    assert re.findall(r"[^\x20-\x7e\n]", piped.stdout) == []
+    assert [line for line in piped.stdout.splitlines() if len(line) > COLUMNS and "restaurant.py" not in line] == []
+
+
+def test_it_tells_what_died_at_which_step_what_ran_twice_and_why_that_is_safe(
+    piped: subprocess.CompletedProcess[str],
+) -> None:
+    told = re.sub(r"\s+", " ", piped.stdout)
+    first, second = re.findall(r"process (\d+) is started", told)
+
+    assert first != second
+    assert f"Process {first}, by kill -9" in told
+    assert "into the task send-courier" in told
+    assert f"in process {second}" in told
+    assert "What ran twice send-courier" in told
+    assert "2 requests, 1 booking" in told
+    assert "notify-restaurant 1, notify-customer 1, send-courier 2, send-feedback-email 1" in told
+    assert '{"status": "completed"}' in told
+
+
+def test_what_was_recorded_before_the_kill_does_not_begin_again(piped: subprocess.CompletedProcess[str]) -> None:
+    _, second = re.findall(r"process (\d+) is started", piped.stdout)
+    began = re.findall(rf"task (\S+) +running.*process {second}", piped.stdout)
+
+    assert began == ["send-courier", "send-feedback-email"]
+
+
+def test_on_a_terminal_a_table_fills_in(tmp_path: Path) -> None:
+    status, shown = on_a_terminal(tmp_path)
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.rpartition("times run")[2])
+
+    assert status == 0
+    assert shown.count("times run") > 50
+    assert "\x1b[?25h" in shown, "the cursor is back"
+    assert re.search(r"task send-courier +recorded +2 ", last)
+    assert re.search(r"sleep ride +over, recorded ", last)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_closes_the_pipe_sees_no_traceback_and_leaves_nothing(tmp_path: Path) -> None:
+    demo = shell.Started("sh", "-c", f"{shell.SCRIPTS / 'aiki'} demo | head -n 3", folder=tmp_path / "demo")
+    try:
+        demo.process.wait(60)
+
+        assert "Traceback" not in demo.output
+        assert list(demo.temporary.iterdir()) == []
+        assert demo.restaurants() == []
+    finally:
+        demo.end()
+
+
+def test_without_a_folder_to_write_to_it_says_in_one_line_what_to_do() -> None:
+    # No file may grow beyond nothing, as on a disk that is full.
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -f 0; {shell.SCRIPTS / 'aiki'} demo"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "TMPDIR" in done.stderr
+
+
+def test_a_restaurant_that_does_not_open_is_told_of_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['sqlite3'] = None\n")
+    done = shell.run("demo", PYTHONPATH=str(tmp_path))
+
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "the restaurant's process ended by itself" in done.stderr
+    assert "sqlite3" in done.stderr
+
+
+def on_a_terminal(temporary: Path) -> tuple[int, str]:
+    """Run the demo on a terminal of 80 columns, and return its exit status and all that it wrote."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES", "NO_COLOR"}}
+    process = subprocess.Popen(
+        [shell.SCRIPTS / "aiki", "demo"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**environment, "TMPDIR": str(temporary), "TERM": "xterm-256color"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while select.select([ours], [], [], 40)[0]:
+            try:
+                shown += os.read(ours, 65_536)
+            except OSError:  # the other end is closed: all is read
+                break
+        return process.wait(10), shown.decode()
+    finally:
+        process.kill()
+        os.close(ours)
