@@ -19,8 +19,17 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
     "src/aiki/store/lane.py": {
         "threading": "a connection to SQLite is used in one thread, so that no fsync stops the event loop",
     },
+    "src/aiki/worker/attempts.py": {
+        "concurrent.futures.ThreadPoolExecutor": "a `def` task runs in a thread, so that it holds up no other run",
+    },
+    "src/aiki/worker/attempts.py": {
+        "concurrent.futures.ThreadPoolExecutor": "executes `def` tasks",
+    },
     "src/aiki/worker/guard.py": {
         "threading": "judges only the thread that runs workflow code, and is installed once for all of them",
+    },
+    "src/aiki/worker/watchdog.py": {
+        "threading": "looks at an activation that does not let its own thread go",
     },
 }
 
