@@ -21,7 +21,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, ClassVar
 
-
 __all__ = [
     "AikiError",
     "DatabaseInUse",
@@ -154,8 +153,9 @@ class TaskFailed(AikiError):
     def is_type(self, kind: type[BaseException]) -> bool:
         """Return whether the task raised `kind` or a class derived from it, the same on replay as the first time.
 
-        >>> error = TaskFailed("no", task="pay", error_type="builtins.KeyError",
-        ...                    lineage=("builtins.KeyError", "builtins.LookupError"))
+        >>> error = TaskFailed(
+        ...     "no", task="pay", error_type="builtins.KeyError", lineage=("builtins.KeyError", "builtins.LookupError")
+        ... )
         >>> error.is_type(LookupError), error.is_type(ValueError)
         (True, False)
         """
@@ -167,7 +167,7 @@ class NonRetryable(AikiError):
 
     code = "non_retryable"
 
-    def __init__(self, message: str = "", *, details: Any = None) -> None:
+    def __init__(self, message: str = "", *, details: object = None) -> None:
         super().__init__(message, details=details)
 
     details: Any
@@ -195,18 +195,24 @@ class PayloadTooLarge(AikiError):
     """A payload is over its limit. `.size_bytes`, `.limit_bytes`, `.what`."""
 
     code = "payload_too_large"
+    size_bytes: int
+    limit_bytes: int
+    what: str
 
 
 class NotSerializable(AikiError):
     """A value cannot be stored as JSON. `.type`, `.path` say which and where."""
 
     code = "not_serializable"
+    type: str
+    path: str
 
 
 class InvalidInput(AikiError):
     """What was given does not fit what is expected. `.path` says where."""
 
     code = "invalid_input"
+    path: str
 
 
 class Unauthorized(AikiError):

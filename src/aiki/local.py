@@ -53,20 +53,22 @@ async def local(
     ...     print(await handle.result())
     """
     clock, chance = SystemClock(), Chance()
-    async with Server(database, clock=clock, chance=chance) as server:
-        async with Client(namespace=namespace, transport=server.transport(), clock=clock, chance=chance) as client:
-            if not workflows:
-                yield client
-                return
-            async with Worker(
-                client,
-                workflows,
-                name=name,
-                pools=pools,
-                max_concurrent_runs=max_concurrent_runs,
-                max_parked_runs=max_parked_runs,
-                context=context,
-                around_task=around_task,
-                shutdown_grace=shutdown_grace,
-            ):
-                yield client
+    async with (
+        Server(database, clock=clock, chance=chance) as server,
+        Client(namespace=namespace, transport=server.transport(), clock=clock, chance=chance) as client,
+    ):
+        if not workflows:
+            yield client
+            return
+        async with Worker(
+            client,
+            workflows,
+            name=name,
+            pools=pools,
+            max_concurrent_runs=max_concurrent_runs,
+            max_parked_runs=max_parked_runs,
+            context=context,
+            around_task=around_task,
+            shutdown_grace=shutdown_grace,
+        ):
+            yield client

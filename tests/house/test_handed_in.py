@@ -22,9 +22,6 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
     "src/aiki/worker/attempts.py": {
         "concurrent.futures.ThreadPoolExecutor": "a `def` task runs in a thread, so that it holds up no other run",
     },
-    "src/aiki/worker/attempts.py": {
-        "concurrent.futures.ThreadPoolExecutor": "executes `def` tasks",
-    },
     "src/aiki/worker/guard.py": {
         "threading": "judges only the thread that runs workflow code, and is installed once for all of them",
     },

@@ -8,7 +8,7 @@ passed over, and so is what is held already.
 import asyncio
 import logging
 import os
-import socket
+import platform
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -127,7 +127,7 @@ class Session:
                 versions=self._versions,
                 pools=self._pools,
                 capacity=self._capacity,
-                host=socket.gethostname(),
+                host=platform.node(),
                 pid=os.getpid(),
                 sdk=self._sdk,
             )

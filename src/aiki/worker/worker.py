@@ -17,10 +17,10 @@ from typing import Any, Final, Self
 
 from msgspec.structs import replace
 
-from aiki.errors import AikiError, NameTaken
+from aiki.errors import NameTaken
 from aiki.model.journal import Entry
 from aiki.model.retry import milliseconds
-from aiki.model.wire import Assignment, Commit, CommitAnswer, Executing, Held, JournalPage, Lost, NewMail, VersionInfo
+from aiki.model.wire import Assignment, Commit, CommitAnswer, Executing, Held, JournalPage, Lost, NewMail
 from aiki.sdk.client import Client
 from aiki.sdk.convert import Seconds
 from aiki.sdk.workflow import Version
