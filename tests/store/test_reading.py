@@ -10,6 +10,7 @@ from aiki.model.lifecycle import Status
 from aiki.model.run import Queue, RunEnd
 from aiki.model.wire import Finished, RunFilter
 from aiki.model.working_set import WorkingSet
+from aiki.store.base import DueRun
 from tests.store.world import INPUT, StoreWorld, entry, keys, session, wait
 
 
@@ -124,13 +125,13 @@ async def test_people_read_the_journal_of_a_run_of_their_namespace(world: StoreW
 
 async def test_the_nearest_alarm_and_the_due_are_found_at_their_time(world: StoreWorld) -> None:
     assert await world.store.next_alarm_ms() is None
-    late = await world.run(status=Status.SLEEPING, alarm_at_ms=200)
+    late = await world.run(status=Status.FAILED, finished_at_ms=1, alarm_at_ms=200)
     early = await world.run(status=Status.SLEEPING, alarm_at_ms=100)
 
     assert await world.store.next_alarm_ms() == 100
     assert await world.store.due_runs(now_ms=99, limit=10) == []
-    assert await world.store.due_runs(now_ms=200, limit=10) == [early.id, late.id]
-    assert await world.store.due_runs(now_ms=200, limit=1) == [early.id]
+    assert await world.store.due_runs(now_ms=200, limit=10) == [DueRun(early.id, False), DueRun(late.id, True)]
+    assert await world.store.due_runs(now_ms=200, limit=1) == [DueRun(early.id, False)]
 
 
 async def test_sessions_are_found_live_expired_and_with_runs_still_to_return(world: StoreWorld) -> None:

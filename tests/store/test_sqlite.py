@@ -298,7 +298,7 @@ PLANS: Final = {
     ("load", "journal"): "USING PRIMARY KEY (run_id=? AND chapter=? AND attempt=? AND seq>?)",
     ("read", "list"): "USING INDEX runs_newest",
     ("read", "next_alarm"): "USING COVERING INDEX runs_alarm",
-    ("read", "due_runs"): "USING COVERING INDEX runs_alarm",
+    ("read", "due_runs"): "USING INDEX runs_alarm",
     ("read", "expired_sessions"): "USING INDEX sessions_live",
     ("read", "is_ready"): "USING INDEX runs_queued",
     ("read", "undelivered"): "USING INDEX runs_queued",

@@ -22,6 +22,7 @@ __all__ = [
     "PAGE_ROWS_MAX",
     "ClaimRows",
     "Decision",
+    "DueRun",
     "Store",
     "StoreRefused",
     "Transaction",
@@ -58,6 +59,13 @@ class ClaimRows(Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     has_more: bool = False
     waits: tuple[Wait, ...] = ()
+
+
+class DueRun(Struct, frozen=True):
+    """A run whose alarm is due. That of a run that has ended is a cascade: it brings many children with it."""
+
+    id: str
+    is_cascade: bool
 
 
 class Transaction(Struct, frozen=True):
@@ -139,7 +147,7 @@ class Store(Protocol):
         """Return when the nearest alarm of any run is due."""
         ...
 
-    async def due_runs(self, *, now_ms: int, limit: int) -> list[str]:
+    async def due_runs(self, *, now_ms: int, limit: int) -> list[DueRun]:
         """Return runs whose alarm is due, earliest first."""
         ...
 

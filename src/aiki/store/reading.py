@@ -13,16 +13,17 @@ from msgspec import Raw
 
 from aiki.errors import InvalidInput
 from aiki.model.journal import Entry, Wait
-from aiki.model.lifecycle import Reason, Status
+from aiki.model.lifecycle import TERMINAL, Reason, Status
 from aiki.model.run import Queue
 from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage, WaitInfo
 from aiki.model.working_set import History
 from aiki.store import rows
-from aiki.store.base import HISTORY_ROWS, IDS_MAX, JOURNAL_BYTES, PAGE_ROWS_MAX
+from aiki.store.base import HISTORY_ROWS, IDS_MAX, JOURNAL_BYTES, PAGE_ROWS_MAX, DueRun
 from aiki.store.sql import statements
 
 __all__ = [
     "count",
+    "due_runs",
     "ends",
     "entries_up_to",
     "fetch",
@@ -251,6 +252,12 @@ def ends(connection: sqlite3.Connection, namespace: str, run_ids: Collection[str
         else Finished(run_id, Status(status), rows.payload_of(output), rows.failure_of(error))
         for run_id, status, output, error in found
     }
+
+
+def due_runs(connection: sqlite3.Connection, *, now_ms: int, limit: int) -> list[DueRun]:
+    """Return runs whose alarm is due, earliest first."""
+    found = connection.execute(READ["due_runs"], {"now_ms": now_ms, "limit": limit})
+    return [DueRun(run_id, Status(status) in TERMINAL) for run_id, status in found]
 
 
 def ids(connection: sqlite3.Connection, statement: str, named: Mapping[str, int]) -> list[str]:

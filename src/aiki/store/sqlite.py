@@ -20,7 +20,7 @@ from aiki.model.run import Queue
 from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage
 from aiki.model.working_set import History, Keys
 from aiki.store import reading
-from aiki.store.base import Decision, Transaction
+from aiki.store.base import Decision, DueRun, Transaction
 from aiki.store.lane import InlineLane, Job, Lane, ThreadLane
 from aiki.store.loading import load, read_claims
 from aiki.store.lock import FileLock
@@ -164,9 +164,9 @@ class SqliteStore:
         """Return when the nearest alarm of any run is due."""
         return await self._read(lambda connection: reading.moment_ms(connection, "next_alarm"))
 
-    async def due_runs(self, *, now_ms: int, limit: int) -> list[str]:
+    async def due_runs(self, *, now_ms: int, limit: int) -> list[DueRun]:
         """Return runs whose alarm is due, earliest first."""
-        return await self._ids("due_runs", now_ms=now_ms, limit=limit)
+        return await self._read(lambda connection: reading.due_runs(connection, now_ms=now_ms, limit=limit))
 
     async def next_expiry_ms(self) -> int | None:
         """Return when the next session ends unless it is renewed."""

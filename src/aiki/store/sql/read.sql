@@ -88,7 +88,7 @@ SELECT min(alarm_at_ms)
 
 -- name: due_runs
 -- The runs whose alarm is due, earliest first, at most :limit.
-SELECT id
+SELECT id, status
   FROM runs
  WHERE alarm_at_ms <= :now_ms
  ORDER BY alarm_at_ms, id

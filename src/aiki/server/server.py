@@ -1,0 +1,220 @@
+"""A server: a store, the pipeline that writes to it, and the loops around that, with one beginning and one end.
+
+The rule: everything that it runs on (clock, chance, database, settings) is handed in, its loops can be stepped by hand,
+and a loop that fails takes the server down loudly: a server that looks alive and does nothing would be worse.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from os import PathLike, fspath
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from aiki.clock import Chance, Clock, SystemClock
+from aiki.config import Config
+from aiki.errors import InvalidInput, Unavailable
+from aiki.model.working_set import WorkingSet
+from aiki.server.alarms import Alarms
+from aiki.server.dispatch import Dispatch
+from aiki.server.inprocess import InProcessTransport
+from aiki.server.pipeline import Pipeline
+from aiki.server.roster import Roster
+from aiki.server.service import Service
+from aiki.server.waiting import Waiting
+from aiki.store.opening import MEMORY
+from aiki.store.sqlite import SqliteStore
+
+__all__ = ["Server"]
+
+STEPS_MAX: Final = 1_000_000
+
+T = TypeVar("T")
+
+_log = logging.getLogger("aiki.server")
+
+
+class Server:
+    """Serves runs from one database. Use it with `async with`; a fatal error cancels the body and is raised at its end.
+
+    Args:
+        database: a path, `sqlite:///path`, or `:memory:` for a throw-away.
+        clock: where the time comes from.
+        chance: where the server's own id comes from.
+        config: the settings.
+        inline: use the database without threads, as in memory in any case.
+        is_stepped: run no loops; whoever made the server drives it with `step` and `complete`.
+
+    Raises:
+        DatabaseInUse: another process serves the file.
+        InvalidInput: the database cannot be used.
+
+    >>> from aiki.model.wire import RunFilter
+    >>> async def example() -> int:
+    ...     async with Server(":memory:") as server:
+    ...         return len((await server.transport().list(RunFilter())).runs)
+    >>> asyncio.run(example())
+    0
+    """
+
+    def __init__(
+        self,
+        database: str | PathLike[str] = "sqlite:///aiki.db",
+        *,
+        clock: Clock | None = None,
+        chance: Chance | None = None,
+        config: Config | None = None,
+        inline: bool = False,
+        is_stepped: bool = False,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.chance = chance or Chance()
+        self.config = config or Config()
+        self._path = _path_of(database)
+        self._inline = inline
+        self._is_stepped = is_stepped
+        self._loops: list[asyncio.Task[None]] = []
+        self._body: asyncio.Task[Any] | None = None
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the database, end the sessions of whoever held it before, and serve."""
+        clock, config = self.clock, self.config
+        self.id = self.chance.uuid7(now_ms=clock.now_ms())
+        self.store = await SqliteStore.open(self._path, clock=clock, inline=self._inline)
+        self.dispatch = Dispatch(clock=clock, config=config)
+        self.waiting = Waiting(self.store, clock=clock, config=config)
+        self.roster = Roster(clock=clock, config=config)
+        self.pipeline = Pipeline(
+            self.store,
+            self.dispatch,
+            clock=clock,
+            config=config,
+            on_durable=self._note,
+            on_uncertain=self.waiting.note_uncertainty,
+        )
+        self.alarms = Alarms(self.store, self.pipeline, clock=clock, config=config, sweep=self._sweep)
+        self.service = Service(
+            self.store,
+            self.pipeline,
+            dispatch=self.dispatch,
+            waiting=self.waiting,
+            roster=self.roster,
+            clock=clock,
+            config=config,
+        )
+        try:
+            await self._begin()
+        except BaseException:
+            await self._end()
+            raise
+        self._body = asyncio.current_task()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Answer who waits, finish what is under way, close the database."""
+        body, self._body = self._body, None
+        await self._end()
+        if self._failure is not None:
+            if kind is asyncio.CancelledError and body is not None:
+                body.uncancel()
+            raise self._failure
+
+    def transport(self) -> InProcessTransport:
+        """Return a road to this server for a client or worker in the same process."""
+        return InProcessTransport(self.service)
+
+    # ------------------------------------------------------------------------------------------------ driven by hand
+
+    async def step(self) -> None:
+        """Do everything that is due and everything that waits, until nothing does. For servers made with `is_stepped`."""
+        await self.complete(self.alarms.step())
+
+    async def complete(self, asked: Coroutine[Any, Any, T]) -> T:
+        """Return what a call of this server returns, stepping its pipeline until it does, and until that is empty."""
+        call = asyncio.ensure_future(asked)
+        for _ in range(STEPS_MAX):
+            await asyncio.sleep(0)
+            if not await self.pipeline.step() and call.done():
+                return call.result()
+        raise AssertionError(f"a call was not answered in {STEPS_MAX:,} steps: it waits for time to pass")
+
+    # ------------------------------------------------------------------------------------------------------- lifetime
+
+    async def _begin(self) -> None:
+        if self._is_stepped:
+            await self.complete(self.alarms.end_sessions_of_the_dead())
+            return
+        self._start(self.pipeline.run(), "pipeline")
+        await self.alarms.end_sessions_of_the_dead()
+        self._start(self.alarms.run(), "alarms")
+        _log.info("server %s serves %s", self.id, self._path or MEMORY)
+
+    async def _end(self) -> None:
+        closing = Unavailable("the server closes")
+        self.waiting.close()
+        self.dispatch.close()
+        try:
+            for loop in self._loops:
+                if loop.get_name() != "aiki-pipeline":
+                    loop.cancel()
+            self.pipeline.stop(closing)
+            if self._is_stepped:
+                while await self.pipeline.step():
+                    pass
+            await asyncio.gather(*self._loops, return_exceptions=True)
+        finally:
+            self.pipeline.fail(closing)
+            await self.store.close()
+
+    def _start(self, loop: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(loop, name=f"aiki-{name}")
+        task.add_done_callback(self._loop_ended)
+        self._loops.append(task)
+
+    def _loop_ended(self, loop: asyncio.Task[None]) -> None:
+        if loop.cancelled() or loop.exception() is None or self._failure is not None:
+            return
+        self._failure = loop.exception()
+        _log.critical("the server stops: its loop %s failed", loop.get_name(), exc_info=self._failure)
+        self.pipeline.fail(Unavailable(f"the server has failed: {self._failure}"))
+        self.waiting.close()
+        self.dispatch.close()
+        if self._body is not None:
+            self._body.cancel()
+
+    def _note(self, ws: WorkingSet) -> None:
+        self.alarms.note(ws)
+        self.waiting.note(ws)
+
+    async def _sweep(self) -> None:
+        """Look for what lost hints should have told."""
+        self.roster.sweep()
+        await self.waiting.sweep()
+        queues = self.dispatch.served_queues()
+        if queues:
+            self.dispatch.may_hold_runs(await self.store.ready_queues(queues))
+        if self.dispatch.is_wanted:
+            self.pipeline.wake()
+
+
+def _path_of(database: str | PathLike[str]) -> Path | None:
+    """Return the file of a database, None for memory.
+
+    Raises:
+        InvalidInput: it is the URL of something else.
+    """
+    text = fspath(database)
+    scheme, is_url, rest = text.partition("://")
+    if is_url and scheme != "sqlite":
+        raise InvalidInput(
+            f"database is {scheme}://...: this version serves SQLite only. Give a path, sqlite:///path or {MEMORY}.",
+            path="database",
+        )
+    path = rest.removeprefix("/") if is_url else text
+    if not path:
+        raise InvalidInput(f"database is {text!r}: give a path, sqlite:///path or {MEMORY}", path="database")
+    return None if path == MEMORY else Path(path)

@@ -1,0 +1,187 @@
+"""Clients that wait for runs to end: one subscription for a whole client, however many runs it waits for.
+
+The rule: an end is told until the client says that it has it, so an answer may get lost. A newer request makes an older
+one answered at once, so that none stands behind a long poll. Ends are heard of as transactions become durable; those
+from before, and after an outcome was lost, are read.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from aiki.clock import Clock
+from aiki.config import Config
+from aiki.errors import InvalidInput, RunNotFound, Unavailable
+from aiki.model.wire import Finished, Problem, WaitAnswer, WaitRequest
+from aiki.model.working_set import WorkingSet
+from aiki.store.base import IDS_MAX, Store
+
+__all__ = ["Waiting"]
+
+MS_PER_S: Final = 1000
+
+_Key = tuple[str, str]  # namespace, subscription
+
+
+class _Subscription:
+    """What one client waits for: `pending` runs, and those that ended and may not have reached it yet."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.pending: set[str] = set()
+        self.finished: dict[str, Finished] = {}
+        self.number = 0
+        self.request: asyncio.Future[None] | None = None
+        self.used_ms = 0.0
+
+    def stir(self) -> None:
+        """Have the open request answered."""
+        if self.request is not None and not self.request.done():
+            self.request.set_result(None)
+
+
+class Waiting:
+    """The subscriptions of a server."""
+
+    def __init__(self, store: Store, *, clock: Clock, config: Config) -> None:
+        self._store = store
+        self._clock = clock
+        self._config = config
+        self._subscriptions: dict[_Key, _Subscription] = {}
+        self._watchers: dict[str, set[_Key]] = {}
+        self._is_uncertain = False
+        self._is_closed = False
+
+    async def wait(self, request: WaitRequest) -> WaitAnswer:
+        """Answer as soon as any of the client's runs has ended, or after the time that it waits.
+
+        Raises:
+            InvalidInput: it waits for too many runs.
+            Unavailable: too many clients wait, or the server closes.
+        """
+        if self._is_closed:
+            raise Unavailable("the server closes")
+        key = (request.namespace, request.subscription)
+        subscription = self._subscriptions.get(key)
+        is_forgotten = subscription is None and request.number > 1
+        if subscription is None:
+            subscription = self._subscribe(key)
+        if request.number < subscription.number:  # overtaken on its way: what it adds is wanted all the same
+            await self._add(key, subscription, request.add)
+            return WaitAnswer()
+        subscription.number = request.number
+        subscription.stir()
+        answered = subscription.request = asyncio.get_running_loop().create_future()
+        try:
+            self._remove(key, subscription, request.remove)
+            await self._add(key, subscription, request.add)
+            if not (subscription.finished or is_forgotten or answered.done()):
+                await _wait_for(answered, min(request.wait_ms, self._config.result_wait_ms))
+            is_newest = subscription.request is answered
+        finally:
+            subscription.used_ms = self._clock.monotonic_ms()
+            if subscription.request is answered:
+                subscription.request = None
+        finished = tuple(subscription.finished.values()) if is_newest else ()
+        return WaitAnswer(finished, is_forgotten)
+
+    def note(self, ws: WorkingSet) -> None:
+        """Learn of the ends in a transaction that is durable."""
+        for run_id in ws.ended:
+            if run_id in self._watchers:
+                end = ws.ends[run_id]
+                self._tell(ws.runs[run_id].namespace, Finished(run_id, end.status, end.output, end.error))
+
+    def note_uncertainty(self) -> None:
+        """Learn that ends may have been missed: they are read with the next sweep."""
+        self._is_uncertain = True
+
+    async def sweep(self) -> None:
+        """Forget clients that ask no more, and read what may have been missed."""
+        idle_since_ms = self._clock.monotonic_ms() - self._config.subscription_idle_ms
+        for key, subscription in list(self._subscriptions.items()):
+            if subscription.request is None and subscription.used_ms < idle_since_ms:
+                self._remove(key, subscription, [*subscription.pending, *subscription.finished])
+                del self._subscriptions[key]
+        if self._is_uncertain:
+            self._is_uncertain = False
+            for key, subscription in list(self._subscriptions.items()):
+                await self._read(key, subscription, list(subscription.pending))
+
+    def close(self) -> None:
+        """Answer every open request."""
+        self._is_closed = True
+        for subscription in self._subscriptions.values():
+            subscription.stir()
+
+    # -------------------------------------------------------------------------------------------------- subscriptions
+
+    def _subscribe(self, key: _Key) -> _Subscription:
+        if len(self._subscriptions) >= self._config.subscriptions_max:
+            raise Unavailable(f"{len(self._subscriptions):,} clients wait for results. Come back in a moment.")
+        subscription = self._subscriptions[key] = _Subscription(key[0])
+        return subscription
+
+    async def _add(self, key: _Key, subscription: _Subscription, run_ids: Collection[str]) -> None:
+        new = [
+            run_id for run_id in run_ids if run_id not in subscription.pending and run_id not in subscription.finished
+        ]
+        total = len(subscription.pending) + len(subscription.finished) + len(new)
+        if total > self._config.subscribed_runs_max:
+            raise InvalidInput(
+                f"one client would wait for {total:,} runs; the limit is {self._config.subscribed_runs_max:,}",
+                path="add",
+            )
+        subscription.pending.update(new)
+        for run_id in new:  # before they are read, so that an end in between is heard of
+            self._watchers.setdefault(run_id, set()).add(key)
+        await self._read(key, subscription, new)
+
+    def _remove(self, key: _Key, subscription: _Subscription, run_ids: Iterable[str]) -> None:
+        for run_id in run_ids:
+            subscription.pending.discard(run_id)
+            subscription.finished.pop(run_id, None)
+            watchers = self._watchers.get(run_id)
+            if watchers is not None:
+                watchers.discard(key)
+                if not watchers:
+                    del self._watchers[run_id]
+
+    async def _read(self, key: _Key, subscription: _Subscription, run_ids: list[str]) -> None:
+        for first in range(0, len(run_ids), IDS_MAX):
+            asked = run_ids[first : first + IDS_MAX]
+            ends = await self._store.ends(subscription.namespace, asked)
+            for run_id in asked:
+                finished = ends[run_id] if run_id in ends else _not_found(run_id)
+                if finished is not None:
+                    self._settle(key, subscription, finished)
+
+    def _tell(self, namespace: str, finished: Finished) -> None:
+        for key in list(self._watchers.get(finished.run_id, ())):
+            if key[0] == namespace:
+                self._settle(key, self._subscriptions[key], finished)
+
+    def _settle(self, key: _Key, subscription: _Subscription, finished: Finished) -> None:
+        if finished.run_id not in subscription.pending:  # taken back meanwhile, or heard of already
+            return
+        self._remove(key, subscription, [finished.run_id])
+        subscription.finished[finished.run_id] = finished
+        subscription.stir()
+
+
+async def _wait_for(answered: asyncio.Future[None], wait_ms: int) -> None:
+    timer = asyncio.get_running_loop().call_later(wait_ms / MS_PER_S, _stir, answered)
+    try:
+        await answered
+    finally:
+        timer.cancel()
+
+
+def _stir(answered: asyncio.Future[None]) -> None:
+    if not answered.done():
+        answered.set_result(None)
+
+
+def _not_found(run_id: str) -> Finished:
+    message = f"there is no run {run_id} in this namespace"
+    return Finished(run_id, problem=Problem(RunNotFound.code, message, {"run_id": run_id}))
