@@ -26,6 +26,7 @@ from aiki.errors import (
     Unauthorized,
     Unavailable,
 )
+from aiki.local import local
 from aiki.model.retry import Retry
 from aiki.sdk.child import ChildHandle
 from aiki.sdk.client import Client
@@ -80,6 +81,7 @@ __all__ = [
     "Workflow",
     "current_run",
     "current_task",
+    "local",
     "task",
     "workflow",
 ]
