@@ -11,15 +11,40 @@ from typing import Any
 from msgspec import Raw
 
 from aiki.model import payload
-from aiki.model.journal import CallKey, Entry, Mail, MailKind, Wait
+from aiki.model.journal import CallKey, Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import Status
 from aiki.model.wire import Assignment, ChildStarted, Commit, Outcome
 from aiki.sdk.failures import failure_of
-from aiki.worker.calls import Call
+from aiki.worker.calls import Call, Request
 from aiki.worker.machine import RunMachine
 
+RUN_ID = "0190a000-0000-7000-8000-000000000001"
 START_MS = 1_700_000_000_000
 STEPS_MAX = 100_000
+
+
+class Lost(Exception):
+    """The worker died before it could commit."""
+
+
+class WatchedMachine(RunMachine):
+    """A machine that keeps the calls made of it, in order.
+
+    Attributes:
+        asked: kind and address of every call of the code, in the order in which it was made.
+        calls: the open calls of tasks by their key.
+    """
+
+    def __init__(self, assignment: Assignment, version: Any) -> None:
+        self.asked: list[tuple[EntryKind, str]] = []
+        self.calls: dict[CallKey, Call] = {}
+        super().__init__(assignment, version, context=None)
+
+    def make(self, request: Request, settle: Callable[[Entry], None]) -> Call:
+        self.asked.append((request.kind, request.address))
+        call = super().make(request, settle)
+        self.calls[call.key] = call
+        return call
 
 
 class Stage:
@@ -28,8 +53,13 @@ class Stage:
     Attributes:
         journal, waits, mail: what a server would hold.
         executed: the labels of the tasks that were executed, in order, over all plays.
+        started: the addresses of the children that were started, the same.
         commits: all that was committed.
         machine: of the last play; still suspended, so that it can be gone on with (`parked`).
+        pick: chooses which of the tasks that may run ends next.
+        hold: tells which tasks do not end for now.
+        dies: asked after each task: whether the worker dies before it commits (`Lost` comes out of the play).
+        commits_early: asked after each task: whether what there is so far is committed.
     """
 
     def __init__(self, version: Any, *args: Any, **kwargs: Any) -> None:
@@ -38,7 +68,7 @@ class Stage:
         self.journal: list[Entry] = []
         self.waits: dict[CallKey, Wait] = {}
         self.mail: list[Mail] = []
-        self.mail_count = 0
+        self.sent: list[Mail] = []
         self.now_ms = START_MS
         self.effects = 0
         self.values: dict[str, Any] = {}
@@ -46,9 +76,12 @@ class Stage:
         self.started: list[str] = []
         self.commits: list[Commit] = []
         self.epoch = 0
-        self.machine: RunMachine | None = None
+        self.turn = 0
+        self.machine: WatchedMachine | None = None
         self.pick: Callable[[list[Call]], Call] = lambda calls: calls[0]
         self.hold: Callable[[Call], bool] = lambda call: False
+        self.dies: Callable[[], bool] = lambda: False
+        self.commits_early: Callable[[], bool] = lambda: False
 
     # -------------------------------------------------------------------------------------------------- the outside
 
@@ -79,28 +112,24 @@ class Stage:
         )
 
     def _mail(self, kind: MailKind, **facts: Any) -> None:
-        self.mail_count += 1
-        self.mail.append(Mail(self.mail_count, f"m{self.mail_count}", kind, self.now_ms, **facts))
+        number = len(self.sent) + 1
+        self.sent.append(Mail(number, f"m{number}", kind, self.now_ms, **facts))
+        self.mail.append(self.sent[-1])
 
     # --------------------------------------------------------------------------------------------------- executions
 
     def play(self, version: Any = None) -> Commit:
         """Claim the run, replay it, go on until it waits for the outside or ends, and return the last commit."""
-        if self.machine is not None:
-            self.machine.drop()
         if version is not None:
             self.version = version
-        self.epoch += 1
-        machine = self.machine = RunMachine(self._assignment(), self.version, context=None)
-        machine.begin(self.now_ms)
-        return self._drive(machine)
+        return self._drive(self._claim())
 
     def parked(self) -> Commit:
         """Go on with the code as it stands in memory, under a new claim."""
         assert self.machine is not None
         self.epoch += 1
-        self.machine.inbox.receive(tuple(self.mail), self.mail_count)
-        self.machine.advance(self.now_ms)
+        self.turn = 0
+        self.machine.inbox.receive(tuple(self.mail), len(self.sent))
         return self._drive(self.machine)
 
     def lost(self) -> None:
@@ -109,9 +138,42 @@ class Stage:
             self.machine.drop()
             self.machine = None
 
+    def retold(self, seq: int) -> "Stage":
+        """Play the run anew from the first `seq` entries of its journal, and make the other deliveries as they were.
+
+        Returns:
+            The other stage, after the last delivery.
+        """
+        other = Stage(self.version)
+        other.input = self.input
+        other.journal = self.journal[:seq]
+        taken = {entry.mail for entry in other.journal}
+        other.now_ms = other.journal[-1].at_ms if other.journal else START_MS
+        machine = other._claim()
+        assert machine.advance(other.now_ms)
+        for entry in self.journal[seq:]:
+            taken.add(entry.mail)
+            other.now_ms = max(other.now_ms, entry.at_ms)
+            if entry.key.kind is EntryKind.TASK:
+                machine.settle_task(machine.calls[entry.key], entry.at_ms, result=entry.result, error=entry.error)
+            elif entry.key.kind is EntryKind.CHILD:
+                machine.turn(Outcome.RUNNING, epoch=1, number=1, now_ms=entry.at_ms)
+                machine.settle_children([ChildStarted(entry.key, entry.child_id or "")], entry.at_ms)
+            machine.inbox.receive((mail for mail in self.sent if mail.number <= entry.mail), entry.mail)
+            assert machine.advance(other.now_ms)
+        return other
+
+    def _claim(self) -> WatchedMachine:
+        self.lost()
+        self.epoch += 1
+        self.turn = 0
+        machine = self.machine = WatchedMachine(self._assignment(), self.version)
+        machine.begin()
+        return machine
+
     def _assignment(self) -> Assignment:
         return Assignment(
-            run_id="0190a000-0000-7000-8000-000000000001",
+            run_id=RUN_ID,
             epoch=self.epoch,
             namespace="default",
             workflow=self.version.workflow,
@@ -122,41 +184,56 @@ class Stage:
             effects=self.effects,
             clock_ms=START_MS,
             mail=tuple(self.mail),
-            last_mail=self.mail_count,
+            last_mail=len(self.sent),
             input=Raw(self.input),
             entries=tuple(self.journal),
             waits=tuple(self.waits.values()),
+            cancel_delivered=any(entry.key.kind is EntryKind.CANCEL for entry in self.journal),
         )
 
     def _drive(self, machine: RunMachine) -> Commit:
-        turn = 0
         for _ in range(STEPS_MAX):
-            turn += 1
-            held: list[Call] = []
-            while machine.starts and machine.is_live:
-                ready = [call for call in machine.starts if call.is_open and call not in held]
-                ready = [call for call in ready if not self.hold(call)]
-                if not ready:
-                    break
-                call = self.pick(ready)
-                machine.starts.remove(call)
+            while not machine.advance(self.now_ms):
+                pass
+            call = self._next_to_end(machine) if machine.is_live else None
+            if call is not None:
                 self._execute(machine, call)
-            if not machine.is_live:
-                outcome = Outcome.STALLED if machine.ending is None else machine.ending.outcome
-            elif machine.ledger.unsent.children or any(call.is_open for call in machine.starts):
-                outcome = Outcome.RUNNING
-            else:
-                outcome = Outcome.SUSPENDED if machine.inbox.waits else Outcome.STALLED
-            commit = machine.turn(outcome, epoch=self.epoch, number=turn, now_ms=self.now_ms, parks=True)
-            self._apply(commit)
-            if commit.outcome is not Outcome.RUNNING:
-                return commit
-            if not commit.children:
-                return commit  # a task that the test holds back
-            machine.settle_children(
-                [ChildStarted(child.key, self._child_id(child.key)) for child in commit.children], self.now_ms
-            )
+                if self.dies():
+                    self.lost()
+                    raise Lost
+                if self.commits_early() and machine.is_live:
+                    self._commit(machine, Outcome.RUNNING)
+                continue
+            commit = self._commit(machine, self._outcome(machine))
+            if commit.outcome is not Outcome.RUNNING or not commit.children:
+                return commit  # it has ended, waits for the outside, or for a task that the test holds back
         raise AssertionError("the play has no end")
+
+    def _next_to_end(self, machine: RunMachine) -> Call | None:
+        ready = [call for call in machine.starts if call.is_open and not self.hold(call)]
+        if not ready:
+            return None
+        call = self.pick(ready)
+        machine.starts.remove(call)
+        return call
+
+    @staticmethod
+    def _outcome(machine: RunMachine) -> Outcome:
+        if machine.ending is not None:
+            return machine.ending.outcome
+        if machine.conviction is not None:
+            return Outcome.STALLED
+        if machine.ledger.unsent.children or any(call.is_open for call in machine.starts):
+            return Outcome.RUNNING
+        return Outcome.SUSPENDED if machine.inbox.waits else Outcome.STALLED
+
+    def _commit(self, machine: RunMachine, outcome: Outcome) -> Commit:
+        self.turn += 1
+        commit = machine.turn(outcome, epoch=self.epoch, number=self.turn, now_ms=self.now_ms, parks=True)
+        self._apply(commit)
+        answers = [ChildStarted(child.key, self._child_id(child.key)) for child in commit.children]
+        machine.settle_children(answers, self.now_ms)
+        return commit
 
     def _child_id(self, key: CallKey) -> str:
         self.started.append(key.address)
@@ -178,23 +255,27 @@ class Stage:
                 else:
                     value.close()
                     raise AssertionError("a task on the stage may not wait")
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  # data for the workflow
             machine.settle_task(call, self.now_ms, error=failure_of(error))
         else:
             machine.settle_task(call, self.now_ms, result=Raw(task_call.task.shape.returns.encode(value)))
 
     def _apply(self, commit: Commit) -> None:
         self.commits.append(commit)
+        known = {entry.key for entry in self.journal} if commit.entries else set()
         for entry in commit.entries:
             assert entry.seq == len(self.journal) + 1
-            assert entry.key not in {known.key for known in self.journal}
+            assert entry.key not in known
+            assert 0 <= entry.asked < entry.seq
+            assert not self.journal or entry.at_ms >= self.journal[-1].at_ms
+            known.add(entry.key)
             self.journal.append(entry)
         read = {entry.mail for entry in commit.entries} | set(commit.read)
         self.mail = [mail for mail in self.mail if mail.number not in read]
         if commit.replace_waits:
             self.waits = {}
         for key in commit.closed:
-            self.waits.pop(key, None)
+            del self.waits[key]
         for wait in commit.opened:
             self.waits[wait.key] = wait
         for effect in commit.effects:
@@ -204,3 +285,5 @@ class Stage:
                 self.values[effect.name] = effect.payload
         if commit.outcome in (Outcome.SUSPENDED, Outcome.RUNNING):
             assert commit.waits == len(self.waits)
+            deadlines = [wait.deadline_ms for wait in self.waits.values() if wait.deadline_ms is not None]
+            assert commit.deadline_ms == min(deadlines, default=None)

@@ -6,9 +6,11 @@ it is told what to execute and answers how that went.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import copy_context
@@ -21,9 +23,10 @@ from aiki.errors import InvalidInput, NonRetryable, NotSerializable, PayloadTooL
 from aiki.model import retry
 from aiki.model.ids import derived_id
 from aiki.model.journal import EMPTY, Failure
+from aiki.sdk.client import Client
 from aiki.sdk.current import TaskContext, enter_task
 from aiki.sdk.failures import failure_of
-from aiki.sdk.host import RunFacts, TaskCall, TaskDefinition
+from aiki.sdk.host import RunFacts, TaskDefinition
 from aiki.worker.calls import Call
 
 __all__ = ["AroundTask", "Attempts", "Verdict"]
@@ -48,12 +51,20 @@ class Verdict(Struct, frozen=True):
 class Attempts:
     """Executes attempts of tasks for all runs of a worker."""
 
-    def __init__(self, *, client: Any, context: Any, around_task: AroundTask | None, chance: Chance) -> None:
+    def __init__(
+        self,
+        *,
+        client: Client,
+        context: Any,  # noqa: ANN401 - whatever the worker's `context` gave
+        around_task: AroundTask | None,
+        chance: Chance,
+    ) -> None:
         self._client = client
         self._context = context
         self._around_task = around_task
         self._chance = chance
         self._threads: ThreadPoolExecutor | None = None
+        self._free_threads = asyncio.Semaphore(THREADS_MAX)
 
     async def execute(self, facts: RunFacts, call: Call, attempt: int) -> Verdict:
         """Make one attempt of a task and return how it went.
@@ -71,13 +82,15 @@ class Attempts:
             enter_task(self._task_context(facts, call, attempt))
             around = nullcontext() if self._around_task is None else self._around_task()
             async with around:
-                value = await self._limited(task, functools.partial(task.function, *args, **kwargs))
+                value = await self._value(task, functools.partial(task.function, *args, **kwargs))
             return Verdict(result=_encoded(task, value))
         except asyncio.CancelledError as error:
             if current.cancelling():
                 raise
             return self._failed(task, error, attempt)
-        except Exception as error:  # noqa: BLE001  # whatever a task raises is data for its workflow
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  # whatever a task raises is data for its workflow, sys.exit too
             return self._failed(task, error, attempt)
 
     def close(self) -> None:
@@ -106,28 +119,21 @@ class Attempts:
             report=report,
         )
 
-    async def _limited(self, task: TaskDefinition, function: Callable[[], Any]) -> Any:
-        if task.timeout_ms is None:
-            return await self._awaited(task, function)
-        limit_s = task.timeout_ms / MS_PER_S
-        limit = asyncio.timeout(limit_s)
-        try:
-            async with limit:
-                return await self._awaited(task, function)
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise TimedOut(
-                f"an attempt of task {task.name} took longer than its timeout of {limit_s:g} s", task=task.name
-            ) from error
-
-    async def _awaited(self, task: TaskDefinition, function: Callable[[], Any]) -> Any:
+    async def _value(self, task: TaskDefinition, function: Callable[[], Any]) -> object:
+        """Return what the function returns. Its time counts from when it runs: not while it waits for a thread."""
         if task.is_async:
-            return await function()
+            return await _limited(task, function())
+        await self._free_threads.acquire()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="aiki-task")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, copy_context().run, _no_stop_iteration, function)
+        running = self._threads.submit(copy_context().run, _no_stop_iteration, function)
+        running.add_done_callback(functools.partial(self._thread_freed, asyncio.get_running_loop()))
+        return await _limited(task, asyncio.wrap_future(running))
+
+    def _thread_freed(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
+        """Called in the thread: it may have outlived its attempt, and the worker's loop too."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits for a thread
+            loop.call_soon_threadsafe(self._free_threads.release)
 
     def _failed(self, task: TaskDefinition, error: BaseException, attempt: int) -> Verdict:
         return Verdict(error=failure_of(error), delay_ms=self._delay_ms(task, error, attempt))
@@ -139,11 +145,31 @@ class Attempts:
             return None
         delay_ms = retry.delay_ms(task.retry, attempt, draw=self._chance.random.random())
         if delay_ms is not None and isinstance(error, RetryAfter):
-            delay_ms = max(delay_ms, retry.milliseconds(error.seconds, "the delay of RetryAfter"))
+            asked_ms = error.seconds * MS_PER_S
+            if math.isnan(asked_ms):
+                return delay_ms
+            return max(delay_ms, math.ceil(min(asked_ms, retry.DELAY_MS_MAX)))
         return delay_ms
 
 
-def _no_stop_iteration(function: Callable[[], Any]) -> Any:
+async def _limited(task: TaskDefinition, running: Awaitable[object]) -> object:
+    """Return what `running` gives, unless that takes longer than an attempt of the task may."""
+    if task.timeout_ms is None:
+        return await running
+    limit_s = task.timeout_ms / MS_PER_S
+    limit = asyncio.timeout(limit_s)
+    try:
+        async with limit:
+            return await running
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise TimedOut(
+            f"an attempt of task {task.name} took longer than its timeout of {limit_s:g} s", task=task.name
+        ) from error
+
+
+def _no_stop_iteration(function: Callable[[], object]) -> object:
     """Call `function`; a future cannot carry a StopIteration, which ends generators."""
     try:
         return function()
@@ -151,7 +177,7 @@ def _no_stop_iteration(function: Callable[[], Any]) -> Any:
         raise RuntimeError("the task raised StopIteration") from error
 
 
-def _encoded(task: TaskDefinition, value: Any) -> Raw:
+def _encoded(task: TaskDefinition, value: object) -> Raw:
     """Return a result as JSON that can be stored and that fits the task's own annotation."""
     returns = task.shape.returns
     encoded = returns.encode(value, what=f"the result of task {task.name}")

@@ -7,7 +7,7 @@ journal holds, and stays open until it is answered by one entry, or withdrawn be
 import asyncio
 from collections.abc import Callable, Generator
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from aiki.model.journal import EMPTY, CallKey, Entry, EntryKind, Failure, Wait
 from aiki.sdk.host import ChildCall, TaskCall
@@ -16,7 +16,9 @@ from aiki.worker.ordered import OrderedCoroutine
 
 __all__ = ["Call", "CallCoroutine", "CallHost", "CallState", "Request"]
 
-Answer = Callable[[Entry], Any]
+Answer = Callable[[Entry], object]
+
+_MORE: Final = "\tmore"  # no author's name holds a tab, so the rest of one sleep is never taken for another sleep
 
 
 class CallState(Enum):
@@ -34,7 +36,7 @@ class Request:
         answer: makes the value of the `await` from the entry that answers; what it raises is raised there.
         timeout_ms: how long an event or a child's end is waited for; None for ever.
         duration_ms: of a sleep.
-        until_ms: when a timer rings, in logical time.
+        until_ms: when a timer rings, or the rest of a sleep is over, in logical time.
         task, child: what is called or started.
     """
 
@@ -65,6 +67,31 @@ class Request:
     def described(self) -> TaskCall | ChildCall | None:
         """The call as people would write it, and where it is made; None for waits."""
         return self.task or self.child
+
+    def deadline_ms(self, now_ms: int) -> int | None:
+        """Return when a wait for it that is opened now is over by itself, in logical time; None for never."""
+        if self.until_ms is not None:
+            return self.until_ms
+        span_ms = self.duration_ms if self.kind is EntryKind.SLEEP else self.timeout_ms
+        return None if span_ms is None else now_ms + span_ms
+
+    def remainder(self, entry: Entry) -> "Request | None":
+        """Return what is left of a sleep that has been lengthened since `entry` was recorded, as a call of its own.
+
+        It has a length too, so one that is lengthened a second time leaves a remainder in its turn.
+        """
+        if self.kind is not EntryKind.SLEEP or self.duration_ms is None or entry.woken:
+            return None
+        if entry.duration_ms is None or entry.deadline_ms is None or self.duration_ms <= entry.duration_ms:
+            return None
+        more_ms = self.duration_ms - entry.duration_ms
+        return Request(
+            EntryKind.SLEEP,
+            self.address + _MORE,
+            answer=self.answer,
+            duration_ms=more_ms,
+            until_ms=entry.deadline_ms + more_ms,
+        )
 
 
 class Call:
@@ -161,7 +188,12 @@ class CallHost(Protocol):
 
 
 class CallCoroutine(OrderedCoroutine[Any]):
-    """What an author awaits. Its `await` makes the call; a cancelled one withdraws it."""
+    """What an author awaits. Its `await` makes the call; a cancelled one withdraws it.
+
+    Args:
+        host: who takes the call.
+        request: what is asked for.
+    """
 
     __slots__ = ("_host", "_request")
 
@@ -172,14 +204,13 @@ class CallCoroutine(OrderedCoroutine[Any]):
 
     def steps(self) -> Generator[Any, Any, Any]:
         """Make the call, wait for its entry, and return what it answers."""
-        host, request = self._host, self._request
-        answer = request.answer
+        request = self._request
         entry = yield from self._ask(request)
-        lengthened = _remainder(request, entry)
-        if lengthened is not None:
-            entry = yield from self._ask(lengthened)
-        assert answer is not None
-        return answer(entry)
+        while (remainder := request.remainder(entry)) is not None:
+            request = remainder
+            entry = yield from self._ask(request)
+        assert request.answer is not None, "what an author awaits has an answer"
+        return request.answer(entry)
 
     def _ask(self, request: Request) -> Generator[Any, Any, Entry]:
         host = self._host
@@ -191,16 +222,5 @@ class CallCoroutine(OrderedCoroutine[Any]):
         try:
             return (yield from future)
         finally:
-            if call.state is CallState.OPEN:
+            if call.is_open:
                 host.withdraw(call)
-
-
-def _remainder(request: Request, entry: Entry) -> Request | None:
-    """Return the rest of a sleep that has been lengthened since it was recorded, as a call of its own, or None."""
-    if request.kind is not EntryKind.SLEEP or entry.woken or entry.duration_ms is None or entry.deadline_ms is None:
-        return None
-    assert request.duration_ms is not None
-    more_ms = request.duration_ms - entry.duration_ms
-    if more_ms <= 0:
-        return None
-    return Request(EntryKind.SLEEP, f"{request.address}/more", until_ms=entry.deadline_ms + more_ms)

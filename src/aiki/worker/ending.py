@@ -4,13 +4,12 @@ The rule: an error is data, and knows the entry that brought it, so that a retry
 """
 
 import asyncio
-from typing import Any
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from aiki.model.journal import EMPTY, Failure
-from aiki.model.wire import Outcome
-from aiki.sdk.control import ContinueAsNew
+from aiki.model.wire import Commit, Outcome
 from aiki.sdk.failures import entry_of, failure_of
 
 __all__ = ["Ending", "ending_of"]
@@ -26,9 +25,21 @@ class Ending(Struct, frozen=True):
     input: Raw = EMPTY
     input_hash: str = ""
 
+    def added_to(self, commit: Commit) -> Commit:
+        """Return a commit that ends the code in this way. It opens and closes no waits: with the code all are void."""
+        return replace(
+            commit,
+            outcome=self.outcome,
+            output=self.output,
+            error=self.error,
+            failed_seq=self.failed_seq,
+            input=self.input,
+            input_hash=self.input_hash,
+        )
 
-def ending_of(main: "asyncio.Task[Any]", *, cancel_delivered: bool) -> Ending:
-    """Return how a finished main task ended: by a value (already encoded), an error, or an unwinding."""
+
+def ending_of(main: asyncio.Task[bytes], *, cancel_delivered: bool) -> Ending:
+    """Return how a finished main task ended: by a value (already encoded), or an error."""
     if main.cancelled():
         if cancel_delivered:
             return Ending(Outcome.CANCELLED)
@@ -36,7 +47,4 @@ def ending_of(main: "asyncio.Task[Any]", *, cancel_delivered: bool) -> Ending:
     error = main.exception()
     if error is None:
         return Ending(Outcome.COMPLETED, output=Raw(main.result()))
-    if isinstance(error, ContinueAsNew):
-        return Ending(Outcome.CONTINUED, input=Raw(error.payload), input_hash=error.input_hash)
     return Ending(Outcome.FAILED, error=failure_of(error), failed_seq=entry_of(error))
-

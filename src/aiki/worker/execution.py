@@ -16,12 +16,14 @@ import functools
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from aiki.model.journal import EMPTY, CallKey, Mail
-from aiki.model.lifecycle import SUSPENDED, Status
+from aiki.model.lifecycle import TERMINAL, Status
 from aiki.model.wire import Assignment, Commit, CommitAnswer, Executing, Held, Outcome
 from aiki.model.wire import Verdict as CommitVerdict
+from aiki.sdk.failures import failure_of
 from aiki.sdk.workflow import Version
 from aiki.worker.attempts import Attempts, Verdict
 from aiki.worker.calls import Call
@@ -34,6 +36,17 @@ IN_PLACE_MS: Final = 1_000  # a retry's delay up to this is waited for under the
 GATHER_S: Final = 0.1  # how long what nobody waits for may stay uncommitted
 RING_S_MAX: Final = 3_600.0
 MS_PER_S: Final = 1000
+
+
+_CANCELLED_ITSELF: Final = asyncio.CancelledError("the task cancelled its own attempt")
+
+
+class _Attempt(Struct, eq=False):
+    """An attempt of a task that is under way."""
+
+    call: Call
+    task: asyncio.Task[Verdict]
+    since_ms: int
 
 
 class ExecutionHost(Protocol):
@@ -63,7 +76,7 @@ class Execution:
         recorded_seq: the journal's length as acknowledged by the server.
     """
 
-    def __init__(self, host: ExecutionHost, assignment: Assignment, version: Version[..., Any, Any], *, context: Any):
+    def __init__(self, host: ExecutionHost, assignment: Assignment, version: Version[..., Any, Any], *, context: Any):  # noqa: ANN401 - whatever the worker's `context` gave
         self.run_id = assignment.run_id
         self.epoch = assignment.epoch
         self.recorded_seq = assignment.seq
@@ -78,9 +91,8 @@ class Execution:
         self._sent: Commit | None = None
         self._is_settling = False  # a turn that would end the claim is under way
         self._is_released = False
-        self._executing: dict[CallKey, tuple[Call, asyncio.Task[Verdict]]] = {}
-        self._in_place: set[CallKey] = set()
-        self._since_ms: dict[CallKey, int] = {}
+        self._executing: dict[CallKey, _Attempt] = {}
+        self._in_place: set[CallKey] = set()  # tasks that wait for their next attempt under the claim
         self._loop = asyncio.get_running_loop()
         self._pump_handle: asyncio.Handle | None = None
         self._gather_handle: asyncio.TimerHandle | None = None
@@ -90,7 +102,7 @@ class Execution:
 
     def begin(self) -> None:
         """Replay what is recorded and go on from there."""
-        self._machine.begin(self._host.server_time.now_ms())
+        self._machine.begin()
         self._pump()
 
     def fits(self, assignment: Assignment) -> bool:
@@ -123,8 +135,8 @@ class Execution:
     def executing(self) -> list[Executing]:
         """Return the attempts that are under way, for people."""
         return [
-            Executing(self.run_id, call.label, call.attempt + 1, self._since_ms[key], call.progress)
-            for key, (call, _) in self._executing.items()
+            Executing(self.run_id, found.call.label, found.call.attempt + 1, found.since_ms, found.call.progress)
+            for found in self._executing.values()
         ]
 
     @property
@@ -148,9 +160,12 @@ class Execution:
         self._pump_handle = None
         if self._is_released or self._is_settling:
             return
-        machine = self._machine
-        machine.advance(self._host.server_time.now_ms())
+        if not self._machine.advance(self._host.server_time.now_ms()):
+            self._pump_soon()
+            return
         self._cancel_withdrawn()
+        if not self._machine.is_live:
+            self._cancel_attempts()
         self._start_tasks()
         self._commit_what_is_due()
         self._set_alarm()
@@ -159,39 +174,36 @@ class Execution:
         withdrawn, self._machine.withdrawn = self._machine.withdrawn, []
         for call in withdrawn:
             self._in_place.discard(call.key)
-            found = self._executing.pop(call.key, None)
-            if found is not None:
-                found[1].cancel()
+            attempt = self._executing.pop(call.key, None)
+            if attempt is not None:
+                attempt.task.cancel()
 
     def _start_tasks(self) -> None:
         starts = self._machine.starts
-        for _ in range(len(starts)):
+        while starts and (starts[0].born <= self.recorded_seq or not starts[0].is_open):
             call = starts.popleft()
-            if not call.is_open:
-                continue
-            if call.born > self.recorded_seq:
-                starts.append(call)
-                continue
-            self._in_place.discard(call.key)
-            now_ms = self._host.server_time.now_ms()
-            call.started_at_ms = call.started_at_ms or now_ms
-            self._since_ms[call.key] = now_ms
-            attempt = self._host.attempts.execute(self._machine.facts, call, call.attempt + 1)
-            task = self._loop.create_task(attempt, name=f"aiki-attempt-{call.key.address[:40]}")
-            self._executing[call.key] = (call, task)
-            task.add_done_callback(functools.partial(self._attempt_ended, call))
+            if call.is_open:
+                self._in_place.discard(call.key)
+                self._start(call)
+
+    def _start(self, call: Call) -> None:
+        now_ms = self._host.server_time.now_ms()
+        call.started_at_ms = call.started_at_ms or now_ms
+        attempt = self._host.attempts.execute(self._machine.facts, call, call.attempt + 1)
+        task = self._loop.create_task(attempt, name=f"aiki-attempt-{call.key.address[:40]}")
+        self._executing[call.key] = _Attempt(call, task, now_ms)
+        task.add_done_callback(functools.partial(self._attempt_ended, call))
 
     def _attempt_ended(self, call: Call, done: asyncio.Task[Verdict]) -> None:
-        if self._executing.get(call.key, (None, None))[1] is done:
-            del self._executing[call.key]
-            self._since_ms.pop(call.key, None)
-        if done.cancelled() or self._is_released:
-            return
-        verdict = done.result()
+        attempt = self._executing.get(call.key)
+        if attempt is None or attempt.task is not done:
+            return  # it was given up: withdrawn, or of a claim or a chapter that is over
+        del self._executing[call.key]
+        verdict = Verdict(error=failure_of(_CANCELLED_ITSELF)) if done.cancelled() else done.result()
         call.attempt += 1
         now_ms = self._host.server_time.now_ms()
         if verdict.error is not None and verdict.delay_ms is not None:
-            if verdict.delay_ms <= IN_PLACE_MS and call.is_open:
+            if verdict.delay_ms <= IN_PLACE_MS:
                 self._in_place.add(call.key)
             self._machine.retry_later(call, verdict.error, now_ms + verdict.delay_ms)
         else:
@@ -203,7 +215,6 @@ class Execution:
         if self._sent is not None:
             return
         if not machine.is_live:
-            self._cancel_attempts()
             self._commit(Outcome.STALLED if machine.ending is None else machine.ending.outcome)
         elif not self._executing and not self._in_place and machine.is_quiet:
             self._commit(Outcome.SUSPENDED if machine.inbox.waits else Outcome.STALLED)
@@ -239,7 +250,7 @@ class Execution:
             return
         self.recorded_seq += len(commit.entries)
         if answer.status is not Status.RUNNING:
-            if answer.status in SUSPENDED and commit.outcome is Outcome.SUSPENDED:
+            if commit.outcome is Outcome.SUSPENDED and answer.status not in TERMINAL:
                 self._stop()
                 self._host.suspended(self)
             else:
@@ -267,9 +278,10 @@ class Execution:
             input=commit.input,
             mail=unread,
             last_mail=self._machine.inbox.last_mail,
+            cancel_delivered=self._machine.cancel_delivered,
         )
         self._machine = RunMachine(assignment, self._version, context=self._context)
-        self._machine.begin(self._host.server_time.now_ms())
+        self._machine.begin()
 
     def _set_alarm(self) -> None:
         if self._ring_handle is not None:
@@ -294,8 +306,7 @@ class Execution:
         self._cancel_attempts()
 
     def _cancel_attempts(self) -> None:
-        for _, task in self._executing.values():
-            task.cancel()
-        self._executing.clear()
+        attempts, self._executing = self._executing, {}
+        for attempt in attempts.values():
+            attempt.task.cancel()
         self._in_place.clear()
-        self._since_ms.clear()

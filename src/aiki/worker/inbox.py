@@ -3,11 +3,15 @@
 The rule: news is delivered by time, then by number; a deadline that had passed when an event arrived counts first,
 otherwise the event wins. An event goes to the oldest open wait for its name at the moment of delivery; with none it
 stays, in order, for a later one.
+
+Mail stands in lines, one for each whom it can answer, and only the head of a line that is waited for is looked at: a
+thousand unread events of a name that nobody waits for cost nothing.
 """
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import Final
 
 from aiki.model.journal import CallKey, EntryKind, Mail, MailKind
 from aiki.worker.calls import Call
@@ -23,46 +27,101 @@ class Inbox:
         last_mail: the number up to which the mail is complete.
     """
 
-    __slots__ = ("_by_event", "_deadlines", "_mail", "last_mail", "waits")
+    __slots__ = ("_asking", "_deadlines", "_heads", "_lines", "_mail", "last_mail", "waits")
 
     def __init__(self) -> None:
         self.waits: dict[CallKey, Call] = {}
         self.last_mail = 0
         self._mail: dict[int, Mail] = {}  # by number, which is the order of arrival
+        self._lines: dict[CallKey, deque[int]] = {}  # the numbers again, by whom the mail is for
+        self._heads: list[int] = []  # a heap: every head of a line that is waited for, and some that are not
+        self._asking: dict[CallKey, dict[CallKey, Call]] = {}  # open waits, by what mail they ask for
         self._deadlines: list[tuple[int, int, Call]] = []
-        self._by_event: dict[str, deque[Call]] = {}
+
+    # ---------------------------------------------------------------------------------------------------------- mail
 
     def receive(self, mail: Iterable[Mail], last_mail: int) -> None:
         """Take mail that is new; what is known already is passed over."""
         for message in mail:
             if message.number > self.last_mail:
                 self._mail[message.number] = message
+                line = self._lines.setdefault(_addressee_of_mail(message), deque())
+                line.append(message.number)
+                if line[0] == message.number:
+                    heapq.heappush(self._heads, message.number)
         self.last_mail = max(self.last_mail, last_mail)
-
-    def open_wait(self, call: Call) -> None:
-        """Add a wait, or take note of its new deadline."""
-        if call.key not in self.waits and call.key.kind is EntryKind.EVENT:
-            self._by_event.setdefault(call.key.address, deque()).append(call)
-        self.waits[call.key] = call
-        if call.deadline_ms is not None:
-            heapq.heappush(self._deadlines, (call.deadline_ms, call.order, call))
-
-    def close_wait(self, call: Call) -> bool:
-        """Remove a wait, and the result that may have come for it; return whether it was there."""
-        if self.waits.pop(call.key, None) is None:
-            return False
-        if call.key.kind is EntryKind.CHILD_RESULT:
-            for number in [number for number, mail in self._mail.items() if self._answers(mail, call.key)]:
-                del self._mail[number]
-        return True
 
     def unread(self) -> tuple[Mail, ...]:
         """Return what has not been delivered, in order."""
         return tuple(self._mail.values())
 
-    def take(self, number: int) -> None:
-        """Remove a message that is delivered or void."""
-        self._mail.pop(number, None)
+    def next_mail(self) -> tuple[Mail, Call | None] | None:
+        """Return the first message that can be delivered, with the wait that it answers (None: a cancellation)."""
+        while self._heads:
+            mail = self._mail.get(self._heads[0])
+            if mail is not None:
+                asking = self._asking.get(_addressee_of_mail(mail))
+                if asking:
+                    return mail, next(iter(asking.values()))
+                if mail.kind is MailKind.CANCEL:
+                    return mail, None
+            heapq.heappop(self._heads)  # it comes back when somebody waits for it
+        return None
+
+    def take(self, mail: Mail) -> None:
+        """Remove a message that is delivered or void: the first one of its line."""
+        del self._mail[mail.number]
+        addressee = _addressee_of_mail(mail)
+        line = self._lines[addressee]
+        assert line[0] == mail.number, "a line is served from its head"
+        line.popleft()
+        if line:
+            heapq.heappush(self._heads, line[0])
+        else:
+            del self._lines[addressee]
+
+    def discard_wakes(self) -> list[int]:
+        """Remove the wake-ups that found nobody asleep, and return their numbers."""
+        return self._discard(_SLEEPERS)
+
+    def _discard(self, addressee: CallKey) -> list[int]:
+        numbers = list(self._lines.pop(addressee, ()))
+        for number in numbers:
+            del self._mail[number]
+        return numbers
+
+    # --------------------------------------------------------------------------------------------------------- waits
+
+    def open_wait(self, call: Call) -> None:
+        """Add a wait, or take note of its new deadline."""
+        self.waits[call.key] = call
+        if call.deadline_ms is not None:
+            heapq.heappush(self._deadlines, (call.deadline_ms, call.order, call))
+        addressee = _addressee_of_wait(call.key)
+        if addressee is not None:
+            self._asking.setdefault(addressee, {})[call.key] = call
+            if addressee in self._lines:
+                heapq.heappush(self._heads, self._lines[addressee][0])
+
+    def close_wait(self, call: Call) -> bool:
+        """Remove a wait, and the result that may have come for it; return whether it was there."""
+        if self.waits.pop(call.key, None) is None:
+            return False
+        addressee = _addressee_of_wait(call.key)
+        if addressee is not None:
+            asking = self._asking[addressee]
+            del asking[call.key]
+            if not asking:
+                del self._asking[addressee]
+        if call.key.kind is EntryKind.CHILD_RESULT:
+            self._discard(call.key)
+        return True
+
+    def sleepers(self) -> list[Call]:
+        """Return what sleeps, the oldest first."""
+        return list(self._asking.get(_SLEEPERS, {}).values())
+
+    # ----------------------------------------------------------------------------------------------------- deadlines
 
     def deadline_ms(self) -> int | None:
         """Return the earliest deadline of the open waits, or None."""
@@ -73,52 +132,41 @@ class Inbox:
             heapq.heappop(self._deadlines)
         return None
 
-    def pop_due(self, now_ms: int) -> Call | None:
-        """Return the wait that was due first, with its deadline taken off the list, or None if none is due."""
+    def due(self, now_ms: int) -> Call | None:
+        """Return the wait that was due first, or None if none is due."""
         deadline_ms = self.deadline_ms()
-        if deadline_ms is None or deadline_ms > now_ms:
-            return None
+        return None if deadline_ms is None or deadline_ms > now_ms else self._deadlines[0][2]
+
+    def pop_due(self) -> Call:
+        """Take the earliest deadline off the list, and return the wait that has it."""
         return heapq.heappop(self._deadlines)[2]
 
-    def push_due(self, call: Call) -> None:
-        """Put a wait back that `pop_due` returned: something else comes first."""
-        assert call.deadline_ms is not None
-        heapq.heappush(self._deadlines, (call.deadline_ms, call.order, call))
 
-    def next_mail(self) -> tuple[Mail, Call | None] | None:
-        """Return the first message that can be delivered, with the wait that it answers (None: a cancellation)."""
-        for mail in self._mail.values():
-            call: Call | None = None
-            match mail.kind:
-                case MailKind.CANCEL:
-                    return mail, None
-                case MailKind.EVENT:
-                    call = self._oldest_event_wait(mail.name)
-                case MailKind.CHILD_RESULT:
-                    call = self.waits.get(CallKey(EntryKind.CHILD_RESULT, mail.name, mail.ordinal))
-                case MailKind.WAKE:
-                    call = next(self.sleeps(), None)
-            if call is not None:
-                return mail, call
-        return None
+_SLEEPERS: Final = CallKey(EntryKind.SLEEP, "")
+_CANCEL: Final = CallKey(EntryKind.CANCEL, "")
 
-    def sleeps(self) -> Iterator[Call]:
-        """Yield what sleeps, the oldest first."""
-        return (call for call in self.waits.values() if call.key.kind is EntryKind.SLEEP)
 
-    def discard_wakes(self) -> list[int]:
-        """Remove the wake-ups that found nobody asleep, and return their numbers."""
-        numbers = [number for number, mail in self._mail.items() if mail.kind is MailKind.WAKE]
-        for number in numbers:
-            del self._mail[number]
-        return numbers
+def _addressee_of_mail(mail: Mail) -> CallKey:
+    """Return whom a message can answer: one child's waiter, the waits for an event, whatever sleeps, or the run."""
+    match mail.kind:
+        case MailKind.EVENT:
+            return CallKey(EntryKind.EVENT, mail.name)
+        case MailKind.CHILD_RESULT:
+            return CallKey(EntryKind.CHILD_RESULT, mail.name, mail.ordinal)
+        case MailKind.WAKE:
+            return _SLEEPERS
+        case MailKind.CANCEL:
+            return _CANCEL
 
-    def _oldest_event_wait(self, name: str) -> Call | None:
-        queue = self._by_event.get(name)
-        while queue and not queue[0].is_open:
-            queue.popleft()
-        return queue[0] if queue else None
 
-    @staticmethod
-    def _answers(mail: Mail, key: CallKey) -> bool:
-        return mail.kind is MailKind.CHILD_RESULT and mail.name == key.address and mail.ordinal == key.ordinal
+def _addressee_of_wait(key: CallKey) -> CallKey | None:
+    """Return by what name its mail would come, or None where no mail can answer."""
+    match key.kind:
+        case EntryKind.EVENT:
+            return CallKey(EntryKind.EVENT, key.address)
+        case EntryKind.CHILD_RESULT:
+            return key
+        case EntryKind.SLEEP:
+            return _SLEEPERS
+        case _:
+            return None

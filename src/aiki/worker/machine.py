@@ -10,15 +10,16 @@ The rule: what the code sees follows from the deliveries alone, and their order 
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
 from datetime import UTC, datetime
+from math import ceil
 from random import Random
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
-import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from aiki.clock import seeded_random
 from aiki.errors import NameTaken
@@ -27,8 +28,7 @@ from aiki.model.run import RunEnd
 from aiki.model.wire import Assignment, ChildStarted, Commit, Effect, Outcome
 from aiki.sdk.control import ContinueAsNew
 from aiki.sdk.current import enter_run
-from aiki.sdk.failures import mark_entry, refusal_of, task_failed
-from aiki.sdk.host import ChildCall, ChildFacts, EventAnswer, RunFacts, TaskCall
+from aiki.sdk.host import ChildCall, ChildFacts, EventAnswer, RunFacts, TaskCall, TaskDefinition
 from aiki.sdk.run import Run
 from aiki.sdk.workflow import Version
 from aiki.worker.calls import Call, CallCoroutine, CallState, Request
@@ -37,28 +37,33 @@ from aiki.worker.eviction import evict
 from aiki.worker.inbox import Inbox
 from aiki.worker.ledger import Ledger
 from aiki.worker.loop import WorkflowLoop, WorkflowTimer
-from aiki.worker.ordered import base_of
+from aiki.worker.ordered import OrderedTask, base_of
 from aiki.worker.replay import CANCEL_KEY, Replay
-from aiki.worker.telling import RunLogger, conviction_text
+from aiki.worker.requests import child_end_request, child_request, event_request, sleep_request, task_request
+from aiki.worker.telling import WAITS_FOR_NOTHING, RunLogger, conviction_text
 
 __all__ = ["RunMachine"]
 
+R = TypeVar("R")
+
 MS_PER_S: Final = 1000
-DELIVERIES_MAX: Final = 100_000  # in one go, before others get their turn
+DELIVERIES_MAX: Final = 500  # in one go, before other runs get their turn
 
 
 class RunMachine:
     """The host of one run's code.
 
     Attributes:
-        starts: tasks to start, in the order of their calls, each once what led to it is recorded (`Call.born`).
+        starts: tasks to start in this order, each once what led to it is recorded (`Call.born`, which never falls).
         withdrawn: tasks whose calls were taken back: cancel their attempts.
         conviction: why the code diverged from the journal; None while it has not. Nothing goes on then.
         ending: how the code ended; None while it has not.
-        delivered: the highest `seq` delivered; `seq`: the journal's length, with what is not committed yet.
+        delivered: the highest `seq` delivered.
+        seq: the journal's length, with what is not committed yet.
+        cancel_delivered: whether the code has been told to cancel, in this chapter or an earlier one.
     """
 
-    def __init__(self, assignment: Assignment, version: Version[..., Any, Any], *, context: Any) -> None:
+    def __init__(self, assignment: Assignment, version: Version[..., Any, Any], *, context: Any) -> None:  # noqa: ANN401 - whatever the worker's `context` gave
         self.facts = RunFacts(
             id=assignment.run_id,
             namespace=assignment.namespace,
@@ -72,7 +77,7 @@ class RunMachine:
         )
         self.context = context
         self.loop = WorkflowLoop(self, base=base_of(assignment.run_id))
-        self.is_replaying = True
+        self.is_replaying = assignment.seq > 0 or bool(assignment.waits)
         self.is_over = False
         self.logger = RunLogger(logging.getLogger("aiki.run"), self)
         self.starts: deque[Call] = deque()
@@ -82,22 +87,23 @@ class RunMachine:
         self.delivered = 0
         self.seq = assignment.seq
         self.logical_ms = assignment.clock_ms
-        self.ledger = Ledger(knows_waits=assignment.seq == 0 and not assignment.waits)
+        self.cancel_delivered = assignment.cancel_delivered
+        self.ledger = Ledger(knows_waits=not self.is_replaying)
         self.inbox = Inbox()
         self._version = version
         self._input = assignment.input
         self._replay: Replay | None = Replay(assignment.entries, assignment.waits)
-        self._cancel_delivered = False
         self._counts: dict[tuple[EntryKind, str], int] = {}
         self._calls_made = 0
         self._fresh: deque[Call] = deque()
         self._children: dict[CallKey, Call] = {}
         self._timers: dict[WorkflowTimer, Call] = {}
-        self._tasks_by_name: dict[str, Any] = {}
+        self._tasks_by_name: dict[str, TaskDefinition] = {}
+        self._continuation: Ending | None = None
         self._effects = 0
         self._effects_applied = assignment.effects
         self._random: Random | None = None
-        self._main: Any = None
+        self._main: OrderedTask[bytes] | None = None
         self._run: Run[Any] = version.run_on(self)
         self.inbox.receive(assignment.mail, assignment.last_mail)
 
@@ -113,28 +119,25 @@ class RunMachine:
         """Whether the code waits for nothing that this worker has to do (attempts under way not counted)."""
         return not (self.starts or self._children or self.ledger.unsent.children)
 
-    def begin(self, now_ms: int) -> None:
-        """Start the code and deliver what is recorded, then what is new."""
+    def begin(self) -> None:
+        """Start the code; it runs until it waits for a first delivery."""
         context = copy_context()
         context.run(enter_run, self._run)
         self._main = self.loop.create_task(self._handler(), name="main", context=context)
         self._run_until_idle()
-        self.advance(now_ms)
 
-    def advance(self, now_ms: int) -> None:
-        """Deliver all that can be delivered: first what is recorded, then mail and passed deadlines, one by one."""
-        for _ in range(DELIVERIES_MAX):
-            if not self.is_live:
-                return
-            if self._replay is not None:
-                recorded = self._replay.next_delivery()
-                if recorded is not None:
-                    self._deliver(*recorded)
-                    continue
-            self._judge()
-            self.is_replaying = False
-            if self.conviction is not None or not self._deliver_news(now_ms):
-                return
+    def advance(self, now_ms: int) -> bool:
+        """Deliver what can be delivered: first what is recorded, then mail and passed deadlines, one by one.
+
+        Returns:
+            Whether that was all. If not, it is enough for now: others want their turn, and then call it again.
+        """
+        deliveries = 0
+        while self.is_live and self._deliver_next(now_ms):
+            deliveries += 1
+            if deliveries == DELIVERIES_MAX:
+                return False
+        return True
 
     def settle_task(self, call: Call, now_ms: int, *, result: Raw = EMPTY, error: Failure | None = None) -> None:
         """Deliver a task's end: its result, or the error after its last attempt. A late one is dropped."""
@@ -150,7 +153,6 @@ class RunMachine:
                 label=call.label,
                 where=call.where,
             )
-            self.advance(now_ms)
 
     def retry_later(self, call: Call, error: Failure, due_ms: int) -> None:
         """An attempt of a task failed, and the next is due later: until then the call is a wait."""
@@ -174,52 +176,50 @@ class RunMachine:
                     label=call.label,
                     where=call.where,
                 )
-        self.advance(now_ms)
 
     def turn(self, outcome: Outcome, *, epoch: int, number: int, now_ms: int, parks: bool = False) -> Commit:
-        """Return all that is not committed yet as one frozen commit."""
-        if outcome is Outcome.STALLED and self.conviction is not None:
-            return Commit(
-                run_id=self.facts.id,
-                epoch=epoch,
-                turn=number,
-                outcome=outcome,
-                at_ms=self.logical_ms,
-                last_mail=self.inbox.last_mail,
-                why=self.conviction,
-                stall_reason="diverged",
-            )
-        unsent = self.ledger.take(self.inbox.waits)
-        self._children.update(unsent.children)
-        if outcome is Outcome.SUSPENDED:
-            unsent.read.extend(self.inbox.discard_wakes())
-        ending = self.ending or Ending(outcome)
-        waits = self.inbox.waits if ending.outcome in (Outcome.RUNNING, Outcome.SUSPENDED) else {}
-        return Commit(
+        """Return all that is not committed yet as one frozen commit.
+
+        What code that went astray did since the last commit is left out: the mail that it took stays unread, and the
+        code that is right will see it.
+        """
+        commit = Commit(
             run_id=self.facts.id,
             epoch=epoch,
             turn=number,
-            outcome=ending.outcome,
+            outcome=outcome,
             at_ms=max(self.logical_ms, now_ms),
+            last_mail=self.inbox.last_mail,
+            parks=parks,
+        )
+        if outcome is Outcome.STALLED and self.conviction is not None:
+            return replace(commit, why=self.conviction, stall_reason="diverged")
+        if outcome is Outcome.STALLED:
+            commit = replace(commit, why=WAITS_FOR_NOTHING, stall_reason="waits_for_nothing")
+        unsent = self.ledger.take(self.inbox.waits)
+        if unsent.replaces and self._replay is not None:
+            self._replay.forget_waits()  # the server forgets those that the code has not asked for, and so do we
+        self._children.update(unsent.children)
+        if outcome is Outcome.SUSPENDED:
+            unsent.read.extend(self.inbox.discard_wakes())
+        commit = replace(
+            commit,
             entries=tuple(unsent.entries),
+            read=tuple(unsent.read),
+            children=unsent.child_starts(self.facts),
+            effects=tuple(unsent.effects),
+        )
+        if self.ending is not None:
+            return self.ending.added_to(commit)
+        waits = self.inbox.waits
+        return replace(
+            commit,
             opened=tuple(call.wait() for call in unsent.opened.values()),
             closed=tuple(unsent.closed),
             replace_waits=unsent.replaces,
             waits=len(waits),
-            deadline_ms=self.inbox.deadline_ms() if waits else None,
+            deadline_ms=self.inbox.deadline_ms(),
             waits_for=next(iter(waits)).kind if waits else None,
-            read=tuple(unsent.read),
-            last_mail=self.inbox.last_mail,
-            children=unsent.child_starts(self.facts),
-            effects=tuple(unsent.effects),
-            output=ending.output,
-            error=ending.error,
-            failed_seq=ending.failed_seq,
-            input=ending.input,
-            input_hash=ending.input_hash,
-            why=WAITS_FOR_NOTHING if outcome is Outcome.STALLED else None,
-            stall_reason="waits_for_nothing" if outcome is Outcome.STALLED else None,
-            parks=parks,
         )
 
     def drop(self) -> None:
@@ -230,17 +230,29 @@ class RunMachine:
 
     # ------------------------------------------------------------------------------------------------- deliveries
 
-    async def _handler(self) -> Any:
+    async def _handler(self) -> bytes:
         version, given = self._version, bytes(self._input)
         self._input = EMPTY
         output = await version.call(self._run, given)
         return version.shape.returns.encode(output, what=f"the output of {version.workflow} {version.version}")
 
+    def _deliver_next(self, now_ms: int) -> bool:
+        """Make the next delivery; return whether there was one."""
+        if self._replay is not None:
+            recorded = self._replay.next_delivery()
+            if recorded is not None:
+                self._deliver(*recorded)
+                return True
+        self._judge()
+        self.is_replaying = False
+        return self.conviction is None and self._deliver_news(now_ms)
+
     def _deliver(self, entry: Entry, call: Call | None) -> None:
         self.delivered = max(self.delivered, entry.seq)
         self.logical_ms = max(self.logical_ms, entry.at_ms)
         if call is None:
-            self._cancel_delivered = True
+            assert self._main is not None, "a cancellation is delivered to code that has begun"
+            self.cancel_delivered = True
             self._main.cancel(entry.reason)
         else:
             call.state = CallState.SETTLED
@@ -263,25 +275,22 @@ class RunMachine:
 
     def _deliver_news(self, now_ms: int) -> bool:
         """Deliver the first of what has come and what is due; return whether there was any."""
+        due = self._first_due(now_ms)
         found = self.inbox.next_mail()
-        due = self._next_due(now_ms)
-        if due is not None:
-            assert due.deadline_ms is not None
-            if found is None or due.deadline_ms <= found[0].at_ms:
-                self._ring(due, now_ms)
-                return True
-            self.inbox.push_due(due)
+        if due is not None and due.deadline_ms is not None and (found is None or due.deadline_ms <= found[0].at_ms):
+            self._ring(self.inbox.pop_due(), now_ms)
+            return True
         if found is None:
             return False
         self._open_mail(*found, now_ms=now_ms)
         return True
 
-    def _next_due(self, now_ms: int) -> Call | None:
-        while (call := self.inbox.pop_due(now_ms)) is not None:
-            if call.key.kind is not EntryKind.TASK:
-                return call
-            self.starts.append(call)  # its next attempt is due: no delivery, and it stays a wait until it is answered
-        return None
+    def _first_due(self, now_ms: int) -> Call | None:
+        while (call := self.inbox.due(now_ms)) is not None and call.key.kind is EntryKind.TASK:
+            # Its next attempt is due. That is no delivery, and it stays a wait until it is answered. It goes first:
+            # what led to it has long been recorded, while those that stand there may be held back.
+            self.starts.appendleft(self.inbox.pop_due())
+        return call
 
     def _ring(self, call: Call, now_ms: int) -> None:
         match call.key.kind:
@@ -291,35 +300,37 @@ class RunMachine:
                 self._news(call, now_ms, duration_ms=call.request.duration_ms, deadline_ms=call.deadline_ms)
 
     def _open_mail(self, mail: Mail, call: Call | None, *, now_ms: int) -> None:
-        self.inbox.take(mail.number)
+        self.inbox.take(mail)
         match mail.kind:
+            case MailKind.CANCEL if self.cancel_delivered:
+                self.ledger.unsent.read.append(mail.number)
             case MailKind.CANCEL:
-                if self._cancel_delivered:
-                    self.ledger.unsent.read.append(mail.number)
-                else:
-                    self._news(None, now_ms, mail=mail.number, reason=mail.reason, timed_out=mail.timed_out)
+                self._news(None, now_ms, mail=mail.number, reason=mail.reason, timed_out=mail.timed_out)
             case MailKind.WAKE:
-                for sleeper in list(self.inbox.sleeps()):
+                for sleeper in self.inbox.sleepers():
                     if sleeper.is_open and self.is_live:
                         duration_ms = sleeper.request.duration_ms
                         self._news(sleeper, now_ms, mail=mail.number, woken=True, duration_ms=duration_ms)
             case MailKind.EVENT:
                 self._news(call, now_ms, mail=mail.number, result=mail.payload)
             case MailKind.CHILD_RESULT:
-                self._news(
-                    call, now_ms, mail=mail.number, result=mail.payload, status=mail.status, error=mail.error
-                )
+                self._news(call, now_ms, mail=mail.number, result=mail.payload, status=mail.status, error=mail.error)
 
     def _run_until_idle(self) -> None:
         self.loop.run_until_idle()
-        if self._main.done() and self.ending is None:
-            self.is_over = True  # from here on no call of what is left is taken
-            for task in self.loop.unfinished():
-                task.cancel()
-            self.loop.run_until_idle()
-            self.ending = ending_of(self._main, cancel_delivered=self._cancel_delivered)
-            self.starts.clear()
-            self.drop()
+        main = self._main
+        if main is None or self.ending is not None:
+            return
+        if self._continuation is None and not main.done():
+            return
+        self.is_over = True  # from here on no call of what is left is taken
+        for task in self.loop.unfinished():
+            task.cancel()
+        self.loop.run_until_idle()
+        self.ending = self._continuation or ending_of(main, cancel_delivered=self.cancel_delivered)
+        self.starts.clear()
+        self.ledger.unsent.children.clear()
+        self.drop()
 
     def _judge(self) -> None:
         """Let the new tasks and children go ahead, or find that the code has diverged."""
@@ -354,7 +365,7 @@ class RunMachine:
             if request.kind in (EntryKind.TASK, EntryKind.CHILD):
                 self._fresh.append(call)
                 return call
-            call.deadline_ms = self._deadline_ms(request)
+            call.deadline_ms = request.deadline_ms(self.logical_ms)
         if matched != "entry":
             self.inbox.open_wait(call)
             self.ledger.open_wait(call)
@@ -375,12 +386,6 @@ class RunMachine:
         if self.inbox.close_wait(call):
             self.ledger.close_wait(call.key)
 
-    def _deadline_ms(self, request: Request) -> int | None:
-        if request.until_ms is not None:
-            return request.until_ms
-        span_ms = request.duration_ms if request.kind is EntryKind.SLEEP else request.timeout_ms
-        return None if span_ms is None else self.logical_ms + span_ms
-
     # --------------------------------------------------------------------------------------- what the loop asks for
 
     def now_s(self) -> float:
@@ -389,7 +394,7 @@ class RunMachine:
 
     def timer_opened(self, timer: WorkflowTimer) -> None:
         """An asyncio timer becomes a durable wait."""
-        until_ms = -int(-timer.when() * MS_PER_S // 1)
+        until_ms = ceil(round(timer.when() * MS_PER_S, 3))  # never early; but seconds as floats are not exact
         request = Request(EntryKind.TIMER, "timer", until_ms=until_ms)
 
         def settle(_entry: Entry) -> None:
@@ -406,8 +411,9 @@ class RunMachine:
 
     def callback_failed(self, context: dict[str, Any]) -> None:
         """An error that nobody waits for is logged, once the code runs anew."""
-        error = context.get("exception")
-        self.logger.error("error in workflow code that nobody awaited: %s", context.get("message"), exc_info=error)
+        if not self.is_over:
+            error = context.get("exception")
+            self.logger.error("error in workflow code that nobody awaited: %s", context.get("message"), exc_info=error)
 
     # ----------------------------------------------------------------------------------------- what the sdk asks for
 
@@ -426,7 +432,7 @@ class RunMachine:
         """Return a random UUID."""
         return UUID(int=self.random.getrandbits(128), version=4)
 
-    def call_task(self, call: TaskCall) -> CallCoroutine:
+    def call_task(self, call: TaskCall) -> Coroutine[Any, Any, Any]:
         """Run a task."""
         task = call.task
         known = self._tasks_by_name.setdefault(task.name, task)
@@ -437,65 +443,27 @@ class RunMachine:
                 name=task.name,
                 places=(known.where, task.where),
             )
+        return CallCoroutine(self, task_request(call))
 
-        def answer(entry: Entry) -> Any:
-            if entry.error is not None:
-                failed = task_failed(entry.error, task=task.name, attempts=entry.attempts)
-                mark_entry(failed, entry.seq)
-                raise failed
-            return task.shape.returns.decode(bytes(entry.result))
-
-        return CallCoroutine(self, Request(EntryKind.TASK, call.address, answer=answer, task=call))
-
-    def start_child(self, call: ChildCall, decode: Callable[[ChildFacts], Any]) -> CallCoroutine:
+    def start_child(self, call: ChildCall, decode: Callable[[ChildFacts], R]) -> Coroutine[Any, Any, R]:
         """Start a child."""
-
-        def answer(entry: Entry) -> Any:
-            if entry.error is not None:
-                refused = refusal_of(entry.error)
-                mark_entry(refused, entry.seq)
-                raise refused
-            assert entry.child_id is not None
-            return decode(ChildFacts(entry.child_id, call.version))
-
-        return CallCoroutine(self, Request(EntryKind.CHILD, call.address, answer=answer, child=call))
+        return CallCoroutine(self, child_request(call, decode))
 
     def wait_child(
-        self, run_id: str, timeout_ms: int | None, *, decode: Callable[[RunEnd | None], Any]
-    ) -> CallCoroutine:
+        self, run_id: str, timeout_ms: int | None, *, decode: Callable[[RunEnd | None], R]
+    ) -> Coroutine[Any, Any, R]:
         """Wait for a child's end."""
+        return CallCoroutine(self, child_end_request(run_id, timeout_ms, decode=decode))
 
-        def answer(entry: Entry) -> Any:
-            end = None
-            if not entry.timed_out:
-                assert entry.status is not None
-                end = RunEnd(entry.status, entry.result, entry.error)
-            try:
-                return decode(end)
-            except Exception as error:
-                mark_entry(error, entry.seq)
-                raise
-
-        return CallCoroutine(self, Request(EntryKind.CHILD_RESULT, run_id, answer=answer, timeout_ms=timeout_ms))
-
-    def sleep(self, name: str, duration_ms: int, *, decode: Callable[[bool], Any]) -> CallCoroutine:
+    def sleep(self, name: str, duration_ms: int, *, decode: Callable[[bool], R]) -> Coroutine[Any, Any, R]:
         """Sleep."""
-        request = Request(
-            EntryKind.SLEEP, name, answer=lambda entry: decode(entry.woken), duration_ms=duration_ms
-        )
-        return CallCoroutine(self, request)
+        return CallCoroutine(self, sleep_request(name, duration_ms, decode=decode))
 
     def wait_event(
-        self, name: str, timeout_ms: int | None, *, decode: Callable[[EventAnswer], Any]
-    ) -> CallCoroutine:
+        self, name: str, timeout_ms: int | None, *, decode: Callable[[EventAnswer], R]
+    ) -> Coroutine[Any, Any, R]:
         """Wait for an event."""
-        request = Request(
-            EntryKind.EVENT,
-            name,
-            answer=lambda entry: decode(EventAnswer(entry.timed_out, entry.result)),
-            timeout_ms=timeout_ms,
-        )
-        return CallCoroutine(self, request)
+        return CallCoroutine(self, event_request(name, timeout_ms, decode=decode))
 
     def publish(self, name: str, payload: bytes) -> None:
         """Publish a value."""
@@ -510,7 +478,14 @@ class RunMachine:
         self._effect(Effect(number=0, kind="send", target=run_id, name=name, payload=Raw(payload)))
 
     def continue_as_new(self, payload: bytes, input_hash: str) -> NoReturn:
-        """Unwind the code; the run goes on with new input."""
+        """Unwind the code; the run goes on with new input.
+
+        The chapter is over with the call, whoever makes it: what the code does while it is unwound, and whatever
+        swallows the unwinding (`gather(return_exceptions=True)`, a bare `except`), changes nothing any more.
+        """
+        if not self.is_over:
+            self._continuation = Ending(Outcome.CONTINUED, input=Raw(payload), input_hash=input_hash)
+            self.is_over = True
         raise ContinueAsNew(payload, input_hash)
 
     def _effect(self, effect: Effect) -> None:
@@ -518,11 +493,4 @@ class RunMachine:
             return
         self._effects += 1
         if self._effects > self._effects_applied:
-            self.ledger.unsent.effects.append(msgspec.structs.replace(effect, number=self._effects))
-
-
-WAITS_FOR_NOTHING: Final = (
-    "the code waits for something that cannot happen: no task, sleep, event or child is open. Look for a future, lock"
-    " or queue that nobody serves; deploy corrected code and requeue the run"
-)
-
+            self.ledger.unsent.effects.append(replace(effect, number=self._effects))

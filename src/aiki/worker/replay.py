@@ -69,6 +69,10 @@ class Replay:
         self._past = max(self._past, call.asked)
         return "wait" if entry is None else "entry"
 
+    def forget_waits(self) -> None:
+        """Forget the stored waits that the code has not asked for: a new set has taken their place."""
+        self._waits.clear()
+
     def next_delivery(self) -> tuple[Entry, Call | None] | None:
         """Return the recorded entry that is to be delivered next, with its call (None for the cancellation)."""
         while self._deliverable:

@@ -4,6 +4,7 @@ The rule: a replay tells nothing twice.
 """
 
 import logging
+import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, Protocol
 
@@ -11,11 +12,24 @@ from aiki.model.journal import Entry
 from aiki.sdk.host import RunFacts
 from aiki.worker.calls import Call
 
-__all__ = ["RunLogger", "conviction_text"]
+__all__ = ["WAITS_FOR_NOTHING", "RunLogger", "conviction_text"]
 
-GUESSES: Final[Mapping[str, str]] = {
-    "time": "an argument looks like a time: in workflow code use run.now(), which is the same on replay",
-    "chance": "an argument looks random: in workflow code use run.random or run.uuid4(), the same on replay",
+WAITS_FOR_NOTHING: Final = (
+    "the code waits for something that cannot happen: no task, sleep, event or child is open. Look for a future, lock"
+    " or queue that nobody serves; deploy corrected code and requeue the run"
+)
+
+_TIME: Final = "an argument looks like a time: in workflow code use run.now(), which is the same on replay"
+_CHANCE: Final = "an argument looks random: in workflow code use run.random or run.uuid4(), the same on replay"
+_WORD: Final = re.compile(r"[\w.+-]+")
+_GUESSES: Final[Mapping[re.Pattern[str], str]] = {
+    re.compile(r"(19|20)\d\d-\d\d-\d\d(T\d\d)?"): _TIME,
+    re.compile(
+        r"1[4-9]\d{8}(\d{3}|\d{6}|\d{9})?(\.\d+)?"
+    ): _TIME,  # a clock's seconds, from 2014 to 2033, or parts of them
+    re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"): _CHANCE,
+    re.compile(r"0\.\d{10,}"): _CHANCE,
+    re.compile(r"(?=.*[a-f])(?=.*\d)[0-9a-f]{16,}"): _CHANCE,
 }
 
 
@@ -33,11 +47,11 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
         super().__init__(logger, None)
         self._machine = machine
 
-    def isEnabledFor(self, level: int) -> bool:
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
         """Return whether a line of this level is written now."""
         return not self._machine.is_replaying and self.logger.isEnabledFor(level)
 
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
         """Add the run's facts to the record."""
         facts = self._machine.facts
         known = {"run_id": facts.id, "workflow": facts.workflow, "workflow_version": facts.version}
@@ -63,19 +77,11 @@ def _at(where: str | None) -> str:
 
 
 def _guess(new: str, old: str) -> str | None:
-    """Return what may have made the arguments differ, where only arguments differ."""
-    if new == old or new.partition("(")[0] != old.partition("(")[0]:
+    """Return what may have made the arguments differ, where nothing but arguments differs."""
+    if new.partition("(")[0] != old.partition("(")[0]:
         return None
-    words = _differing(new, old)
-    if any(word.count("-") == 2 and word[:2] in ("19", "20") for word in words):
-        return GUESSES["time"]
-    if any(word.replace(".", "").isdigit() and len(word) >= 10 for word in words):
-        return GUESSES["time"] if any(word[:1] == "1" for word in words) else GUESSES["chance"]
-    if any(word.count("-") == 4 or word.startswith("0.") and len(word) > 8 for word in words):
-        return GUESSES["chance"]
+    words = set(_WORD.findall(new)) ^ set(_WORD.findall(old))
+    for looks_like, guess in _GUESSES.items():
+        if any(looks_like.fullmatch(word) for word in words):
+            return guess
     return None
-
-
-def _differing(new: str, old: str) -> set[str]:
-    split = str.maketrans(dict.fromkeys("(),='\"{}[]: T", " "))
-    return set(new.translate(split).split()) ^ set(old.translate(split).split())
