@@ -5,6 +5,7 @@ the code waits for the outside. Each `play` is a new execution from the journal,
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -168,6 +169,7 @@ class Stage:
         self.epoch += 1
         self.turn = 0
         machine = self.machine = WatchedMachine(self._assignment(), self.version)
+        weakref.finalize(self, machine.drop)  # what a test leaves suspended ends without a word
         machine.begin()
         return machine
 

@@ -21,12 +21,11 @@ WAITS_FOR_NOTHING: Final = (
 
 _TIME: Final = "an argument looks like a time: in workflow code use run.now(), which is the same on replay"
 _CHANCE: Final = "an argument looks random: in workflow code use run.random or run.uuid4(), the same on replay"
-_WORD: Final = re.compile(r"[\w.+-]+")
+_WORD: Final = re.compile(r"\w[\w.+:-]*")
 _GUESSES: Final[Mapping[re.Pattern[str], str]] = {
-    re.compile(r"(19|20)\d\d-\d\d-\d\d(T\d\d)?"): _TIME,
-    re.compile(
-        r"1[4-9]\d{8}(\d{3}|\d{6}|\d{9})?(\.\d+)?"
-    ): _TIME,  # a clock's seconds, from 2014 to 2033, or parts of them
+    re.compile(r"(19|20)\d\d-\d\d-\d\d(T.*)?"): _TIME,
+    re.compile(r"\d\d:\d\d:\d\d([.+-].*)?"): _TIME,
+    re.compile(r"1[4-9]\d{8}(\d{3}|\d{6}|\d{9})?(\.\d+)?"): _TIME,  # seconds of a clock until 2033, or parts of them
     re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"): _CHANCE,
     re.compile(r"0\.\d{10,}"): _CHANCE,
     re.compile(r"(?=.*[a-f])(?=.*\d)[0-9a-f]{16,}"): _CHANCE,
