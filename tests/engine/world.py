@@ -273,6 +273,12 @@ class World:
         assert isinstance(outcome, PollOutcome)
         return outcome
 
+    def poll_for(self, session_id: str, held: Sequence[RunRow], *queues: Queue) -> None:
+        """Poll for one run of any of these queues."""
+        number = self.sessions[session_id].poll + 1
+        request = PollRequest(session_id, number, queues, 1, tuple(held_of(row) for row in held))
+        self.do(Poll(request, LEASE_MS), offers=[Offer(session_id, queues, 1)], ready=1)
+
     def claims(self) -> list[Claim]:
         """Return what the last transaction handed out."""
         return list(self.ws.claims.values())
@@ -336,17 +342,24 @@ class World:
 
     def send(self, run_id: str, name: str = "go", *, message_id: str | None = None) -> Standing:
         """Send an event to a run."""
-        event = SendEvent("default", run_id, message_id or self.new_id(), name, Raw(b"1"))
-        (answer,) = self.do(Send(event))
+        (answer,) = self.do(self.sending(run_id, name, message_id=message_id))
         assert isinstance(answer, Standing)
         return answer
 
+    def sending(self, run_id: str, name: str = "go", *, message_id: str | None = None) -> Send:
+        """Return the command of an event to a run."""
+        return Send(SendEvent("default", run_id, message_id or self.new_id(), name, Raw(b"1")))
+
     def ask(self, run_id: str, verb: str, *, message_id: str | None = None, reason: str | None = None) -> Standing:
         """Ask something of a run."""
-        request = Control("default", run_id, message_id or self.new_id(), verb, reason)  # type: ignore[arg-type]  # a verb
-        (answer,) = self.do(Ask(request))
+        (answer,) = self.do(self.asking(run_id, verb, message_id=message_id, reason=reason))
         assert isinstance(answer, Standing)
         return answer
+
+    def asking(self, run_id: str, verb: str, *, message_id: str | None = None, reason: str | None = None) -> Ask:
+        """Return the command of a request to a run."""
+        request = Control("default", run_id, message_id or self.new_id(), "wake", reason)
+        return Ask(replace(request, verb=verb))
 
     def ring(self, run_id: str) -> Standing:
         """Let a run's alarm be judged."""
@@ -356,9 +369,13 @@ class World:
 
     def expire(self, session_id: str, *, at_opening: bool = False) -> Returned:
         """Let a session be judged."""
-        (answer,) = self.do(ExpireSession(session_id, at_opening))
+        (answer,) = self.do(self.expiring(session_id, at_opening=at_opening))
         assert isinstance(answer, Returned)
         return answer
+
+    def expiring(self, session_id: str, *, at_opening: bool = False) -> ExpireSession:
+        """Return the command that judges a session."""
+        return ExpireSession(session_id, at_opening)
 
     def lose(self, session_id: str) -> None:
         """Let a session's lease pass, and all of its runs return."""
