@@ -1,8 +1,8 @@
 """A program to be killed: many runs of a workflow of ten steps, with sleeps, events and children, on one file.
 
-    python steps.py DATABASE EFFECTS RUNS
+    python steps.py DATABASE EFFECTS RUNS SPREAD
 
-Every execution of a task leaves a line in the file EFFECTS: idempotency key, run, step and argument. Started again on
+The runs begin one after another within SPREAD seconds. Every execution of a task leaves a line in the file EFFECTS: idempotency key, run, step and argument. Started again on
 the same files it goes on; it prints "done" and ends once every run has completed with the output that can be computed.
 """
 
@@ -84,13 +84,15 @@ def expected(given: str) -> str:
     return digest("7", digest("6", "".join(three)))
 
 
-async def main(database: str, runs: int) -> None:
+async def main(database: str, runs: int, *, spread_s: float) -> None:
     """Start what is not started, send what is not sent, and wait for all."""
     async with aiki.local(database, workflows=[journey_v1, leg_v1]) as client:
+        print("up", flush=True)
 
         async def one(number: int) -> None:
             given = f"journey-{number}"
-            handle = await journey_v1.options(reference_id=given).start(client, given)
+            started = journey_v1.options(reference_id=given, delay=number * spread_s / runs)
+            handle = await started.start(client, given)
             try:
                 await handle.events.go.send("onwards", reference_id="go")
             except aiki.RunEnded:
@@ -103,4 +105,4 @@ async def main(database: str, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[3]), spread_s=float(sys.argv[4])))

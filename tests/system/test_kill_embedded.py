@@ -10,13 +10,15 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from aiki.clock import SystemClock
+from aiki.model.journal import Entry, EntryKind
 
 PROGRAM = Path(__file__).with_name("steps.py")
 KILLS = int(os.environ.get("AIKI_KILLS", "50"))
 RUNS = int(os.environ.get("AIKI_RUNS", "200"))
+TASKS = 11  # of a journey, with those of its child
 LIFE_S_MAX = 120.0
 
 
@@ -27,24 +29,24 @@ class Lives:
         self.database = folder / "steps.db"
         self.effects = folder / "effects.txt"
         self.folder = folder
-        self.clock = SystemClock()
 
     def live(self, limit_s: float) -> bool:
-        """Start the program, kill it after `limit_s` seconds, and return whether it had ended by itself before."""
-        command = [sys.executable, str(PROGRAM), str(self.database), str(self.effects), str(RUNS)]
-        with (self.folder / "errors.txt").open("ab") as errors:
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
-                assert process.stdout is not None
-                ended, _, _ = select.select([process.stdout], [], [], limit_s)
-                said = os.read(process.stdout.fileno(), 100) if ended else b""
-                if not said:
-                    process.send_signal(signal.SIGKILL)
-                process.wait(LIFE_S_MAX)
-        if said:
-            assert said == b"done\n", said
-            return True
-        assert not ended, f"it died by itself: {self.errors()}"
-        return False
+        """Start the program, kill it `limit_s` seconds after it is up, and return whether it had ended before."""
+        command = [sys.executable, str(PROGRAM), str(self.database), str(self.effects), str(RUNS), str(KILLS * 0.7)]
+        with (
+            (self.folder / "errors.txt").open("ab") as errors,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
+        ):
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"up\n", self.errors()
+            ended, _, _ = select.select([process.stdout], [], [], limit_s)
+            said = process.stdout.readline() if ended else b""
+            if not said:
+                process.send_signal(signal.SIGKILL)
+            process.wait(LIFE_S_MAX)
+        assert said in (b"", b"done\n"), said
+        assert said or not ended, f"it died by itself: {self.errors()}"
+        return bool(said)
 
     def errors(self) -> str:
         """Return the end of what the lives wrote to stderr."""
@@ -58,15 +60,18 @@ class Lives:
         return [(key, run, name, given) for key, run, name, given in found]
 
     def recorded(self) -> set[tuple[str, str]]:
-        """Return the recorded tasks: run and label."""
-        with sqlite3.connect(self.database) as connection:
-            rows = connection.execute("SELECT run_id, body FROM journal WHERE kind = 'task'").fetchall()
-        connection.close()
-        return {(run, _step_of(str(body))) for run, body in rows}
+        """Return the recorded tasks: run and step."""
+        connection = sqlite3.connect(self.database)
+        try:
+            rows = connection.execute("SELECT run_id, entry FROM journal").fetchall()
+        finally:
+            connection.close()
+        entries = [(run, msgspec.json.decode(entry, type=Entry)) for run, entry in rows]
+        return {(run, _step_of(entry)) for run, entry in entries if entry.key.kind is EntryKind.TASK}
 
 
-def _step_of(body: str) -> str:
-    return body.split('step(name=\\"', 1)[1].split('\\"', 1)[0]
+def _step_of(entry: Entry) -> str:
+    return entry.label.split('name="', 1)[1].split('"', 1)[0]
 
 
 @pytest.mark.timeout(900)
@@ -78,7 +83,7 @@ def test_every_run_completes_and_no_recorded_task_runs_again(tmp_path: Path) -> 
     seen = 0
     done = False
     while not done:
-        limit_s = 0.35 + chance.random() * 0.5 if kills < KILLS else LIFE_S_MAX
+        limit_s = chance.random() * 0.6 if kills < KILLS else LIFE_S_MAX
         done = lives.live(limit_s)
         kills += not done
         assert kills <= KILLS, f"it did not end within {LIFE_S_MAX} s: {lives.errors()}"
@@ -87,9 +92,11 @@ def test_every_run_completes_and_no_recorded_task_runs_again(tmp_path: Path) -> 
         assert not again, f"recorded, and executed again: {again[:3]}"
         seen = len(lines)
         recorded = lives.recorded() if lives.database.exists() else set()
+    assert kills == KILLS
     given_by_key = defaultdict(set)
     for key, run, name, given in lives.lines():
         given_by_key[key].add((run, name, given))
-    assert len(given_by_key) == RUNS * 10
+    tasks = len(given_by_key)
+    assert tasks == RUNS * TASKS
     assert all(len(given) == 1 for given in given_by_key.values())
-    print(f"{kills} kills, {len(lives.lines())} executions of {len(given_by_key)} tasks")
+    print(f"{kills} kills, {len(lives.lines())} executions of {tasks} tasks")
