@@ -130,8 +130,11 @@ class Server:
     # ------------------------------------------------------------------------------------------------ driven by hand
 
     async def step(self) -> None:
-        """Do everything that is due and everything that waits, until nothing does. For servers made with `is_stepped`."""
-        await self.complete(self.alarms.step())
+        """Do everything that is due and everything that waits, until nothing is. For servers made with `is_stepped`."""
+        for _ in range(STEPS_MAX):
+            if await self.complete(self.alarms.step()) > 0:
+                return
+        raise AssertionError(f"alarms are still due after {STEPS_MAX:,} steps")
 
     async def complete(self, asked: Coroutine[Any, Any, T]) -> T:
         """Return what a call of this server returns, stepping its pipeline until it does, and until that is empty."""

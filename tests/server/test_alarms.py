@@ -1,0 +1,174 @@
+"""What time brings about: due runs, cascades, sessions that are over."""
+
+import asyncio
+
+import pytest
+from msgspec import Raw
+
+from aiki.clock import ManualClock, SystemClock
+from aiki.config import Config
+from aiki.model.ids import child_run_id
+from aiki.model.journal import CallKey, EntryKind
+from aiki.model.lifecycle import Status
+from aiki.model.wire import ChildStart, Outcome, RunFilter
+from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS
+from aiki.server.server import Server
+from tests.server.world import QUEUE, ServerWorld, nap, turn
+
+
+async def test_a_delayed_run_is_queued_only_once_its_time_has_come(world: ServerWorld) -> None:
+    run_id = await world.run(delay_ms=5_000)
+
+    world.clock.advance(milliseconds=4_999)
+    await world.step()
+    assert (await world.info(run_id)).status is Status.SCHEDULED
+
+    world.clock.advance(milliseconds=1)
+    await world.step()
+    assert (await world.info(run_id)).status is Status.QUEUED
+
+
+async def test_the_loop_sleeps_until_the_nearest_alarm_and_at_most_a_sweep(world: ServerWorld) -> None:
+    await world.step()
+    assert await world.do(world.server.alarms.step()) == 1_000
+
+    await world.run(delay_ms=5_000)
+    assert await world.do(world.server.alarms.step()) == 1_000
+
+    await world.run(delay_ms=300)
+    assert await world.do(world.server.alarms.step()) == 300
+
+
+async def test_an_alarm_that_nobody_was_told_of_is_found_by_the_sweep(world: ServerWorld) -> None:
+    await world.step()
+    run_id = await world.run(delay_ms=100)
+    world.server.alarms._nearest_ms = None  # the hint is lost
+
+    world.clock.advance(milliseconds=999)
+    await world.step()
+    assert (await world.info(run_id)).status is Status.SCHEDULED
+
+    world.clock.advance(milliseconds=1)
+    await world.step()
+    assert (await world.info(run_id)).status is Status.QUEUED
+
+
+async def test_more_alarms_than_one_look_finds_are_all_rung(clock: ManualClock) -> None:
+    async with Server(":memory:", clock=clock, config=Config(alarm_rows=3), is_stepped=True) as server:
+        world = ServerWorld(server, clock)
+        await world.do(world.calls.start([world.start_request(delay_ms=10) for _ in range(10)]))
+
+        world.clock.advance(milliseconds=10)
+        while await world.do(server.alarms.step()) == 0:
+            pass
+
+        assert await server.store.count(RunFilter()) == {Status.QUEUED: 10}
+
+
+async def test_an_alarm_on_a_running_loop_is_not_early_and_hardly_late() -> None:
+    async with Server(":memory:") as server:
+        world = ServerWorld(server, ManualClock(now_ms=SystemClock().now_ms()))
+        (started,) = await world.calls.start([world.start_request(delay_ms=150)])
+        info = await world.calls.info("default", started.run_id)
+        assert info is not None
+        due_at_ms = info.alarm_at_ms
+        assert due_at_ms is not None
+
+        async def queued() -> None:
+            while not await server.store.ready_queues([QUEUE]):
+                await asyncio.sleep(0.001)
+
+        await asyncio.wait_for(queued(), 10)
+
+        (_, move) = await server.store.history(started.run_id)
+        assert due_at_ms <= move.at_ms
+
+
+async def test_a_cascade_reaches_every_child_in_bounded_transactions(world: ServerWorld) -> None:
+    worker = await world.worker(capacity=1)
+    parent_id = await world.run()
+    parent = await worker.claim()
+    number = CASCADE_ROWS + 5
+    children = tuple(_child(parent_id, ordinal) for ordinal in range(number))
+    await worker.commit(turn(parent, Outcome.SUSPENDED, children=children, **_napping(world)))
+    await world.control(parent_id, "terminate")
+
+    await world.step()
+
+    assert await world.server.store.count(RunFilter(parent_id=parent_id)) == {Status.CANCELLED: number}
+    assert (await world.info(parent_id)).alarm_at_ms is None
+
+
+async def test_a_session_that_nobody_renews_gives_its_runs_back(world: ServerWorld) -> None:
+    worker = await world.worker(capacity=EXPIRY_ROWS + 10)
+    starts = [world.start_request() for _ in range(EXPIRY_ROWS + 5)]
+    await world.do(world.calls.start(starts))
+    await worker.poll()
+    await world.step()
+
+    for _ in range(9):
+        world.clock.advance(seconds=1)
+        await world.step()
+    assert (await world.server.store.count(RunFilter())) == {Status.RUNNING: len(starts)}
+
+    world.clock.advance(seconds=1)
+    await world.step()
+    assert (await world.server.store.count(RunFilter())) == {Status.QUEUED: len(starts)}
+    assert (await worker.poll(wait_ms=2_000)).session_over
+
+
+async def test_a_session_that_polls_is_kept(world: ServerWorld) -> None:
+    worker = await world.worker()
+    run_id = await world.run()
+    await worker.claim()
+
+    for _ in range(30):
+        world.clock.advance(seconds=1)
+        await worker.poll()
+        await world.step()
+
+    assert (await world.info(run_id)).status is Status.RUNNING
+
+
+async def test_nobody_is_expired_before_the_server_has_worked_for_a_lease(world: ServerWorld) -> None:
+    worker = await world.worker()
+    run_id = await world.run()
+    await worker.claim()
+    await world.step()
+
+    world.clock.advance(seconds=60)  # the whole process stood still, and heard of no renewal
+    await world.step()
+    assert (await world.info(run_id)).status is Status.RUNNING
+
+    await worker.poll()
+    for _ in range(9):
+        world.clock.advance(seconds=1)
+        await world.step()
+    assert (await world.info(run_id)).status is Status.RUNNING
+
+
+async def test_an_alarm_that_comes_to_nothing_does_not_keep_the_loop_busy(
+    world: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.run(delay_ms=10)
+    world.clock.advance(milliseconds=10)
+
+    def fail(*_: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("aiki.engine.alarms.ring", fail)
+
+    waits = [await world.do(world.server.alarms.step()) for _ in range(4)]
+
+    assert waits[-1] > 0
+
+
+def _napping(world: ServerWorld) -> dict[str, object]:
+    wait = nap(world.clock.now_ms() + 1_000_000)
+    return {"waits": 1, "deadline_ms": wait.deadline_ms, "waits_for": "sleep", "opened": (wait,)}
+
+
+def _child(parent_id: str, ordinal: int) -> ChildStart:
+    key = CallKey(EntryKind.CHILD, "order#1.0.0#hash", ordinal)
+    run_id = child_run_id(parent_id, 1, attempt=1, address=key.address, ordinal=ordinal)
+    return ChildStart(key, run_id, "default", "order", "1.0.0", Raw(b"{}"), "hash")
