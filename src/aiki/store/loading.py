@@ -5,6 +5,7 @@ any row loaded. What is named indirectly (by a reference, a session, a queue, a 
 rows of runs are read in one statement.
 """
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -28,6 +29,7 @@ LOAD: Final = statements("load", dialect="sqlite")
 OWNED_ROWS_MAX: Final = 100_000  # a session holds fewer: its capacity bounds it
 
 _ids: Final = msgspec.json.Encoder().encode
+_log = logging.getLogger("aiki.store")
 
 
 def load(connection: sqlite3.Connection, keys: Keys, *, clock: Clock) -> WorkingSet:
@@ -161,10 +163,13 @@ def _named(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
 
 def read_claims(connection: sqlite3.Connection, ws: WorkingSet) -> dict[str, ClaimRows]:
     """Read what the assignments of new claims need. Only the owner writes it, so it may be read after the commit."""
-    return {
-        claim.run_id: _claimed(connection, ws, claim.run_id, only_mail=claim.parked_epoch is not None)
-        for claim in ws.claims.values()
-    }
+    found: dict[str, ClaimRows] = {}
+    for claim in ws.claims.values():
+        try:
+            found[claim.run_id] = _claimed(connection, ws, claim.run_id, only_mail=claim.parked_epoch is not None)
+        except ValueError as error:  # written by another version, or by another hand; the others are handed out
+            _log.error("run %s cannot be handed out: what it has done cannot be understood: %s", claim.run_id, error)
+    return found
 
 
 def _claimed(connection: sqlite3.Connection, ws: WorkingSet, run_id: str, *, only_mail: bool) -> ClaimRows:

@@ -16,8 +16,16 @@ from aiki.errors import DatabaseInUse
 
 if sys.platform == "win32":
     import msvcrt
+
+    def _lock(file: int) -> None:
+        os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
+
+    def _lock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
 
 __all__ = ["FileLock", "Holder"]
 
@@ -106,11 +114,7 @@ class FileLock:
 
 def _try_lock(file: int) -> bool:
     try:
-        if sys.platform == "win32":
-            os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file)
     except OSError:
         return False
     return True

@@ -18,9 +18,9 @@ from aiki.errors import InvalidInput
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
 from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage
-from aiki.model.working_set import History, Keys
+from aiki.model.working_set import History, Keys, WorkingSet
 from aiki.store import reading
-from aiki.store.base import Decision, DueRun, Transaction
+from aiki.store.base import Decision, DueRun, StoreRefused, Transaction
 from aiki.store.lane import InlineLane, Job, Lane, ThreadLane
 from aiki.store.loading import load, read_claims
 from aiki.store.lock import FileLock
@@ -204,7 +204,7 @@ def _absolute(path: Path) -> Path:
 def _transact(connection: sqlite3.Connection, keys: Keys, decide: Decision, *, clock: Clock) -> Transaction:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        ws = load(connection, keys, clock=clock)
+        ws = _load(connection, keys, clock=clock)
         loaded = dict(ws.runs)
         decide(ws)
         has_changed = save(connection, ws, loaded=loaded)
@@ -214,3 +214,10 @@ def _transact(connection: sqlite3.Connection, keys: Keys, decide: Decision, *, c
             connection.execute("ROLLBACK")
         raise
     return Transaction(ws, read_claims(connection, ws))
+
+
+def _load(connection: sqlite3.Connection, keys: Keys, *, clock: Clock) -> WorkingSet:
+    try:
+        return load(connection, keys, clock=clock)
+    except ValueError as error:  # written by another version, or by another hand
+        raise StoreRefused(f"a row cannot be understood: {error}", statement="load") from error
