@@ -14,43 +14,6 @@ from aiki.model.lifecycle import Status
 from aiki.model.retry import Retry
 from aiki.model.run import ParentClose, Queue
 
-__all__ = [
-    "Announce",
-    "Assignment",
-    "ChildStart",
-    "ChildStarted",
-    "Commit",
-    "CommitAnswer",
-    "Control",
-    "Effect",
-    "Executing",
-    "Finished",
-    "Goodbye",
-    "HandBack",
-    "Held",
-    "JournalPage",
-    "Lost",
-    "Message",
-    "NewMail",
-    "Outcome",
-    "PollAnswer",
-    "PollRequest",
-    "Problem",
-    "RunFilter",
-    "RunInfo",
-    "RunOptions",
-    "RunPage",
-    "SendEvent",
-    "Standing",
-    "StartRun",
-    "Started",
-    "Verdict",
-    "VersionInfo",
-    "WaitAnswer",
-    "WaitInfo",
-    "WaitRequest",
-]
-
 Conflict = Literal["error", "return_existing"]
 
 
