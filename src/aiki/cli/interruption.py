@@ -27,26 +27,28 @@ def run_until_signalled(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
         The command's own exit status; 128 and the signal's number if one cancelled it.
     """
     received: list[int] = []
-    cancel: Callable[[], object] | None = None
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[int]]] = []
 
     def receive(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        if len(received) == 1 and cancel is not None:
-            cancel()
+        if len(received) == 1:
+            for loop, task in running:
+                loop.call_soon_threadsafe(task.cancel)
 
     async def run() -> int:
-        nonlocal cancel
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None, "this coroutine runs as a task"
-        cancel = lambda: None if loop.is_closed() else loop.call_soon_threadsafe(task.cancel)  # noqa: E731
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(command())
+        running.append((loop, task))
         if received:
             task.cancel()
         try:
-            return await command()
+            return await task
         except asyncio.CancelledError:
             if not received:
                 raise
             return STATUS_OF_SIGNALS + received[0]
+        finally:
+            running.clear()
 
     # What is ignored stays ignored: so a shell starts what it runs in the background.
     ours = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]

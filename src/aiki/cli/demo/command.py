@@ -51,15 +51,15 @@ def demo(*, program: Annotated[bool, Parameter(negative=())] = False) -> int:
 
 
 async def _demo() -> int:
-    clock = SystemClock()
-    screen = Screen(wall_ms=clock.now_ms())
+    screen = Screen()
     screen.print(
         "An order at a restaurant, as a durable workflow. Its process will be killed with kill -9 while the courier is "
-        "under way, and started again on the same file.\n"
+        "under way, and started again on the same file."
     )
+    screen.print()
     try:
         with open_stage() as stage:
-            seen = await _Play(stage, screen, clock=clock).play()
+            seen = await _Play(stage, screen, clock=SystemClock()).play()
     except asyncio.CancelledError:
         with suppress(OSError):  # the terminal itself may be gone
             screen.print("Stopped. Nothing is left running, and the folder is removed.")
@@ -76,7 +76,8 @@ async def _demo() -> int:
     screen.print_pairs(sentences(seen))
     if wrong := faults(seen):
         return _fail(f"this should not have happened: {'; '.join(wrong)}")
-    screen.print("\nNext")
+    screen.print()
+    screen.print("Next")
     screen.print_pairs(_next_steps())
     return 0
 
@@ -89,7 +90,7 @@ class _Play:
         self._screen = screen
         self._clock = clock
         self._began_ms = clock.monotonic_ms()
-        self._record = Record()
+        self._record = Record(wall_ms=clock.now_ms())
 
     async def play(self) -> Seen:
         """Perform it.
@@ -100,7 +101,7 @@ class _Play:
         """
         with self._screen:
             self._stage.start()
-            self._say(f"process {self._stage.pid} is started: server, worker and client on one SQLite file")
+            self._say(f"process {self._stage.pid} is started: server, worker and client on one file")
             await self._until(self._courier_is_under_way, seconds_max=KILL_S_MAX, what="the courier to be under way")
 
             death = self._kill()
@@ -114,8 +115,13 @@ class _Play:
             await self._until(lambda: self._record.result is not None, seconds_max=END_S_MAX, what="the order's end")
             self._say("the order has ended")
             self._look()
-        bookings = len(list((self._stage.folder / restaurant.COURIERS).iterdir()))
-        return Seen(self._record, death, self._stage.pid, away_s, bookings)
+        return Seen(
+            self._record,
+            death,
+            pid=self._stage.pid,
+            away_s=away_s,
+            bookings=len(list((self._stage.folder / restaurant.COURIERS).iterdir())),
+        )
 
     async def _until(self, is_so: Callable[[], bool], *, seconds_max: float, what: str) -> None:
         until_s = self._now_s() + seconds_max
@@ -126,12 +132,9 @@ class _Play:
             await asyncio.sleep(TICK_S)
 
     def _look(self) -> None:
-        requests, lines = self._stage.read()
         now_s = self._now_s()
-        for request in requests:
-            self._record.see_request(request, now_s=now_s)
-        for line in lines:
-            self._record.see_line(line, now_s=now_s)
+        for line in self._stage.read():
+            self._record.see(line, now_s=now_s)
         self._screen.draw(self._record, now_s=now_s)
         self._stage.check()
 
@@ -150,14 +153,14 @@ class _Play:
         courier, ride = self._record.step("send-courier"), self._record.step("ride")
         assert courier is not None, "it was under way"
         assert ride is not None, "it was under way"
-        assert ride.due_ms is not None, "it was under way"
+        assert ride.due_s is not None, "a sleep has its end"
         death = Death(
             pid=pid,
             status=status,
             cut_off=courier.name,
             cut_off_after_s=self._now_s() - courier.began_s,
             recorded=tuple(step.name for step in self._record.tasks() if step.recorded),
-            ride_left_s=(ride.due_ms - self._clock.now_ms()) / 1000,
+            ride_left_s=ride.due_s - self._now_s(),
         )
         self._record.see_death(now_s=self._now_s())
         return death

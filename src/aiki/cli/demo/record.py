@@ -1,7 +1,7 @@
 """What has been seen of the restaurant, step by step.
 
-The rule: it is only told, never asks. Requests (what the outside saw) say how often a step ran; lines of the reporter
-say what is in the journal; the two never mix, so one can be held against the other.
+The rule: it is only told, never asks. How often a step ran is counted from what the outside saw, and not from the
+journal, so that the one can be held against the other.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ class Step:
         processes: those that executed it, one for each time (tasks only).
         keys: the idempotency keys that were used.
         began_s: when the last execution was seen to begin.
-        due_ms: when a sleep ends, wall time.
-        over_ms: when it was delivered to the code, by the journal.
+        due_s: when a sleep is to end, in seconds since the demo began.
         recorded: whether its outcome is in the journal.
     """
 
@@ -45,8 +44,7 @@ class Step:
     processes: list[int] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     began_s: float = 0.0
-    due_ms: int | None = None
-    over_ms: int | None = None
+    due_s: float | None = None
     recorded: bool = False
 
     @property
@@ -70,16 +68,21 @@ class Change(NamedTuple):
 class Record:
     """All steps, in the order in which they were first seen.
 
+    Args:
+        wall_ms: the machine's time when the demo began.
+
     Attributes:
         steps: by run, kind and name.
         result: what the order's run returned, once it has.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, wall_ms: int) -> None:
+        self._wall_ms = wall_ms
         self.steps: dict[tuple[str, str, str], Step] = {}
         self.result: Any = None
         self._parents: dict[str, str | None] = {}
         self._workflows: dict[str, str] = {}
+        self._requests = 0
         self._changes: list[Change] = []
 
     def step(self, name: str) -> Step | None:
@@ -99,21 +102,13 @@ class Record:
         changes, self._changes = self._changes, []
         return changes
 
-    def see_request(self, request: dict[str, Any], *, now_s: float) -> None:
-        """Take in that a task has made its request: it is being executed."""
-        step = self._step(request["run"], "task", request["task"])
-        step.processes.append(request["pid"])
-        step.keys.add(request["key"])
-        step.began_s = now_s
-        times = len(step.processes)
-        self._change(step, "running" if times == 1 else f"running, execution {times}", now_s=now_s)
-
-    def see_line(self, line: dict[str, Any], *, now_s: float) -> None:
-        """Take in a line of the reporter."""
+    def see(self, line: dict[str, Any], *, now_s: float) -> None:
+        """Take in a line of the reporter. The second process tells all from the beginning: twice changes nothing."""
         match line["kind"]:
             case "run":
-                self._parents[line["run"]] = line["parent"]
-                self._workflows[line["run"]] = line["workflow"]
+                self._see_run(line, now_s=now_s)
+            case "request":
+                self._see_request(line, now_s=now_s)
             case "entry":
                 self._see_entry(line, now_s=now_s)
             case "waits":
@@ -130,19 +125,32 @@ class Record:
             if step.is_under_way:
                 self._change(step, "cut off by kill -9", now_s=now_s)
 
+    def _see_run(self, line: dict[str, Any], *, now_s: float) -> None:
+        if line["run"] in self._parents:
+            return
+        self._parents[line["run"]], self._workflows[line["run"]] = line["parent"], line["workflow"]
+        if line["parent"] is not None:
+            self._change(self._step(line["parent"], "child", line["workflow"]), "started", now_s=now_s)
+
+    def _see_request(self, line: dict[str, Any], *, now_s: float) -> None:
+        if line["number"] <= self._requests:
+            return
+        self._requests = line["number"]
+        step = self._step(line["run"], "task", line["task"])
+        step.processes.append(line["pid"])
+        step.keys.add(line["key"])
+        step.began_s = now_s
+        times = len(step.processes)
+        self._change(step, "running" if times == 1 else f"running, execution {times}", now_s=now_s)
+
     def _see_entry(self, line: dict[str, Any], *, now_s: float) -> None:
         of, name = line["of"], line["name"]
-        if of == "child":
-            child = self._step(line["run"], "child", name)
-            if not child.recorded:
-                self._change(child, "started", now_s=now_s)
-            return
         if of == "child_result":
             of, name = "child", self._workflows[name]
-        if of not in OUTCOMES:
+        elif of not in {"task", "event", "sleep"}:
             return
         step = self._step(line["run"], of, name)
-        step.recorded, step.over_ms = True, line["at_ms"]
+        step.recorded = True
         self._change(step, OUTCOMES[of], now_s=now_s)
 
     def _see_wait(self, run: str, wait: dict[str, Any], *, now_s: float) -> None:
@@ -151,14 +159,13 @@ class Record:
             return
         step = self._step(run, of, wait["name"])
         if not step.status:
-            step.due_ms = wait["due_ms"]
+            step.due_s = None if wait["due_ms"] is None else (wait["due_ms"] - self._wall_ms) / 1000
             self._change(step, "sleeping" if of == "sleep" else "waiting", now_s=now_s)
 
     def _step(self, run: str, of: str, name: str) -> Step:
         return self.steps.setdefault((run, of, name), Step(run=run, of=of, name=name))
 
     def _change(self, step: Step, status: str, *, now_s: float) -> None:
-        # The second process tells the journal again from its beginning: what is told twice changes nothing.
         if status != step.status:
             step.status, step.changed_s = status, now_s
             self._changes.append(Change(step, status))

@@ -109,11 +109,11 @@ def _why_safe(step: Step, *, bookings: int) -> str:
 
 def _waiting(seen: Seen) -> str:
     ride = seen.record.step("ride")
-    if ride is None or ride.due_ms is None or ride.over_ms is None:
-        return "The ride."
-    late_s = (ride.over_ms - ride.due_ms) / 1000
+    assert ride is not None, "it has been seen"
+    assert ride.due_s is not None, "a sleep has its end"
+    late_s = max(ride.changed_s - ride.due_s, 0.0)
     return (
-        f"The ride. It ended {late_s:.2f} s after the moment that was set before the kill, although nothing ran for "
+        f"The ride. It was over {late_s:.1f} s after the moment that was set before the kill, although nothing ran for "
         f"{seen.away_s:.1f} s of it: a sleep is a moment in the file, not a process that waits."
     )
 

@@ -6,9 +6,10 @@ The rule: it shows what it is given. Both forms say the same, in 80 columns, in 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,34 +21,22 @@ from aiki.cli.demo.record import Record, Step
 __all__ = ["Screen"]
 
 PLAIN_COLUMNS: Final = 80
+TEXT_COLUMNS_MAX: Final = 100
+TEXT_COLUMNS_MIN: Final = 30
 STYLES: Final = {"task": "", "event": "cyan", "sleep": "blue", "child": "magenta"}
 
 
 class Screen:
-    """What the reader sees. Inside `with screen:` it may be drawn on.
+    """What the reader sees. Inside `with screen:` it may be drawn on."""
 
-    Args:
-        wall_ms: the machine's wall time when the demo began; countdowns are counted from it.
-    """
-
-    def __init__(self, *, wall_ms: int) -> None:
+    def __init__(self) -> None:
         live = sys.stdout.isatty()
-        # `force_terminal=False` also where the environment forces colour: who pipes the demo wants no control codes.
-        self._console = (
-            Console(highlight=False, markup=False)
-            if live
-            else Console(
-                highlight=False,
-                markup=False,
-                force_terminal=False,
-                color_system=None,
-                width=PLAIN_COLUMNS,
-                soft_wrap=True,
-            )
-        )
+        # No control codes into a pipe, not even where the environment forces colour.
+        plain: dict[str, Any] = {} if live else {"force_terminal": False, "color_system": None, "width": PLAIN_COLUMNS}
+        self._console = Console(highlight=False, markup=False, soft_wrap=True, **plain)
+        self._columns = min(self._console.width, TEXT_COLUMNS_MAX)
         is_drawn = live and not self._console.is_dumb_terminal
         self._live = Live(console=self._console, auto_refresh=False) if is_drawn else None
-        self._wall_ms = wall_ms
         self._said: list[Text] = []
 
     def __enter__(self) -> Self:
@@ -79,18 +68,20 @@ class Screen:
             ran_by = f"  process {step.processes[-1]}" if status.startswith("running") else ""
             self._console.print(f"{now_s:5.1f} s    {_name(step, record):30}{status}{ran_by}")
 
-    def print(self, text: str = "", *, style: str = "") -> None:
+    def print(self, text: str = "") -> None:
         """Print a paragraph."""
-        self._console.print(Text(text, style=style), soft_wrap=False)
+        for line in textwrap.wrap(text, self._columns, break_on_hyphens=False) or [""]:
+            self._console.print(line)
 
     def print_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Print headings with what belongs to each beside them."""
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(no_wrap=True)
-        grid.add_column()
+        margin = max(len(heading) for heading, _ in pairs) + 2
         for heading, text in pairs:
-            grid.add_row(Text(heading, style="bold"), Text(text))
-        self._console.print(grid, soft_wrap=False)
+            columns = max(self._columns - margin, TEXT_COLUMNS_MIN)
+            first, *others = textwrap.wrap(text, columns, break_on_hyphens=False)
+            self._console.print(Text.assemble((heading.ljust(margin), "bold"), first))
+            for line in others:
+                self._console.print(" " * margin + line)
 
     def _table(self, record: Record, *, now_s: float) -> Table:
         table = Table(box=None, padding=(0, 1), header_style="bold")
@@ -108,9 +99,8 @@ class Screen:
         return table
 
     def _status(self, step: Step, *, now_s: float) -> str:
-        if step.is_asleep and step.due_ms is not None:
-            left_s = (step.due_ms - self._wall_ms) / 1000 - now_s
-            return f"{step.status}, {max(left_s, 0.0):.1f} s to go"
+        if step.is_asleep and step.due_s is not None:
+            return f"{step.status}, {max(step.due_s - now_s, 0.0):.1f} s to go"
         return step.status
 
 

@@ -5,7 +5,6 @@ The rule: whatever happens, leaving the stage leaves neither process nor file.
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from aiki.cli.demo import restaurant
+from aiki.cli.demo.tail import Tail
 
 __all__ = ["Ended", "Stage", "open_stage"]
 
@@ -39,8 +38,7 @@ class Stage:
         self.folder = folder
         self.pid = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._lines = _Tail(folder / "lines.jsonl")
-        self._requests = _Tail(folder / restaurant.REQUESTS)
+        self._lines = Tail(folder / "lines.jsonl")
 
     def start(self) -> None:
         """Start the restaurant's process.
@@ -67,13 +65,9 @@ class Stage:
         self._process.kill()
         return self._reap()
 
-    def read(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return the requests that tasks have made and the reporter's lines, since the last call.
-
-        Requests are read last, so that no line tells of the end of what is not yet seen to have begun.
-        """
-        lines = self._lines.read()
-        return self._requests.read(), lines
+    def read(self) -> list[dict[str, Any]]:
+        """Return what the reporter has told since the last call."""
+        return self._lines.read()
 
     def check(self) -> None:
         """Make sure that the process lives, or has ended well.
@@ -116,23 +110,3 @@ def open_stage() -> Iterator[Stage]:
             stage.end()
         finally:
             shutil.rmtree(folder)
-
-
-class _Tail:
-    """The lines of a growing file of JSON lines. One that is cut off in the middle is left until its end is there."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read_bytes = 0
-
-    def read(self) -> list[dict[str, Any]]:
-        """Return the lines that have been added since the last call."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._read_bytes)
-                added = file.read()
-        except FileNotFoundError:
-            return []
-        whole, newline, _ = added.rpartition(b"\n")
-        self._read_bytes += len(whole) + len(newline)
-        return [json.loads(line) for line in whole.splitlines()]

@@ -1,7 +1,7 @@
 """The process that the demo kills: the restaurant's program, with a reporter beside it.
 
 The rule: the reporter only reads, what anybody could ask the server, and writes it to standard output as lines of JSON:
-runs, journal entries, open waits, the result. When the demo is gone, this process goes too: its standard input closes.
+runs, requests of tasks, journal entries, open waits, the result. When the demo is gone, this process goes too: its standard input closes.
 """
 
 from __future__ import annotations
@@ -10,40 +10,46 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from datetime import datetime
+from typing import Any, Final, TypeAlias
 
 import aiki
+from aiki import Client, RunInfo
 from aiki.cli.demo import restaurant
-from aiki.model.journal import Entry
-from aiki.sdk.client import Client
+from aiki.cli.demo.tail import Tail
 
 __all__ = ["main"]
 
 LOOK_EVERY_S: Final = 0.05
+
+Line: TypeAlias = dict[str, Any]
 
 
 async def main() -> None:
     """Run the program to its end, and tell of it."""
     await _leave_with_the_demo()
     async with aiki.local(restaurant.DATABASE, workflows=restaurant.WORKFLOWS) as client:
-        reporter = Reporter(client)
+        reporter = _Reporter(client)
         looking = asyncio.create_task(reporter.look_always())
         result = await restaurant.take_order(client)
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
         await reporter.look()
-        tell(kind="result", result=result)
+        _tell(kind="result", result=result)
 
 
-class Reporter:
-    """Tells what is new in the journals and waits of all runs."""
+class _Reporter:
+    """Tells what is new: in the journals and waits of all runs, and in what the outside world has seen of them."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._requests = Tail(restaurant.REQUESTS)
+        self._requests_told = 0
         self._entries_told: dict[str, int] = {}
-        self._waits_told: dict[str, list[dict[str, object]]] = {}
+        self._waits_told: dict[str, list[Line]] = {}
 
     async def look_always(self) -> None:
         """Look, again and again, until cancelled."""
@@ -52,43 +58,76 @@ class Reporter:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Tell what is new since the last look."""
-        page = await self._client.runs.list()
-        for run in reversed(page.runs):
-            if run.id not in self._entries_told:
-                self._entries_told[run.id] = 0
-                tell(kind="run", run=run.id, workflow=run.workflow, parent=run.parent_id)
-            await self._look_at_journal(run.id)
-            await self._look_at_waits(run.id)
+        """Tell what is new since the last look, causes before what they caused.
 
-    async def _look_at_journal(self, run_id: str) -> None:
-        page = await self._client.connection.journal(run_id, self._entries_told[run_id])
-        for entry in page.entries:
-            tell(kind="entry", run=run_id, **_facts(entry))
-            self._entries_told[run_id] = entry.seq
+        Requests are read first: whatever led to them is in the journals that are read next.
+        """
+        requests = self._requests.read()
+        runs = list(reversed((await self._client.runs.list()).runs))
+        lines = self._new_runs(runs)
+        for run in runs:
+            lines += await self._new_entries(run.id)
+        for line in sorted(lines, key=_when):
+            for request in [each for each in requests if _is_of(each, line)]:
+                requests.remove(request)
+                self._tell_request(request)
+            _tell(**line)
+        for request in requests:
+            self._tell_request(request)
+        for run in runs:
+            await self._tell_waits(run.id)
 
-    async def _look_at_waits(self, run_id: str) -> None:
-        found = await self._client.connection.info(run_id)
-        waits: list[dict[str, object]] = [
-            {"of": wait.kind, "name": wait.name, "due_ms": wait.deadline_ms} for wait in found.waits
+    def _new_runs(self, runs: Sequence[RunInfo]) -> list[Line]:
+        new = [run for run in runs if run.id not in self._entries_told]
+        self._entries_told |= {run.id: 0 for run in new}
+        return [
+            {"kind": "run", "run": run.id, "workflow": run.workflow, "parent": run.parent_id, "at": _ms(run.created_at)}
+            for run in new
         ]
+
+    async def _new_entries(self, run_id: str) -> list[Line]:
+        page = await self._client.connection.journal(run_id, self._entries_told[run_id])
+        if page.entries:
+            self._entries_told[run_id] = page.entries[-1].seq
+        return [
+            {
+                "kind": "entry",
+                "run": run_id,
+                "of": entry.key.kind.value,
+                "name": entry.key.address.split(" ")[0],
+                "at": entry.at_ms,
+            }
+            for entry in page.entries
+        ]
+
+    def _tell_request(self, request: Line) -> None:
+        self._requests_told += 1
+        _tell(kind="request", number=self._requests_told, **request)
+
+    async def _tell_waits(self, run_id: str) -> None:
+        found = await self._client.connection.info(run_id)
+        waits: list[Line] = [{"of": wait.kind, "name": wait.name, "due_ms": wait.deadline_ms} for wait in found.waits]
         if waits != self._waits_told.get(run_id, []):
             self._waits_told[run_id] = waits
-            tell(kind="waits", run=run_id, waits=waits)
+            _tell(kind="waits", run=run_id, waits=waits)
 
 
-def tell(**facts: object) -> None:
+def _tell(**facts: object) -> None:
     """Write one line."""
     print(json.dumps(facts), flush=True)
 
 
-def _facts(entry: Entry) -> dict[str, object]:
-    return {
-        "of": entry.key.kind.value,
-        "name": entry.key.address.split(" ")[0],
-        "child": entry.child_id,
-        "at_ms": entry.at_ms,
-    }
+def _when(line: Line) -> tuple[int, int]:
+    """Return where a line belongs: by time, and in the same millisecond a child between what led to it and its result."""
+    return line["at"], 1 if line["kind"] == "run" else 2 if line["of"] == "child_result" else 0
+
+
+def _is_of(request: Line, line: Line) -> bool:
+    return line["kind"] == "entry" and (request["run"], request["task"]) == (line["run"], line["name"])
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
 
 
 async def _leave_with_the_demo() -> None:
