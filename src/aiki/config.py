@@ -58,6 +58,18 @@ class Config(Struct, frozen=True, kw_only=True):
         ge=1, le=10_000,
         description="How many starts, events, requests or commits one call may bring.",
     )] = 1_000
+    body_bytes_max: Annotated[int, Meta(
+        ge=1_024, le=1_024 * MIB,
+        description="The largest request over HTTP.",
+    )] = 32 * MIB
+    bodies_bytes_max: Annotated[int, Meta(
+        ge=1_024, le=64 * 1_024 * MIB,
+        description="How many bytes of HTTP requests are held at once; beyond it callers are asked to come back.",
+    )] = 256 * MIB
+    body_wait_ms: Annotated[int, Meta(
+        ge=10, le=600_000,
+        description="How long a request over HTTP may take to arrive.",
+    )] = 30_000
     queued_commands_max: Annotated[int, Meta(
         ge=10, le=1_000_000,
         description="How many commands may wait for their transaction; beyond it callers are asked to come back.",
