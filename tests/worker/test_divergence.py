@@ -1,6 +1,7 @@
 """New code that would act inside its recorded past is found out before it acts, and told to people in plain words."""
 
 import asyncio
+import inspect
 import re
 import uuid
 from collections.abc import Callable, Coroutine
@@ -24,8 +25,6 @@ def version(code: Code) -> Version[[], Any, Signals]:
 
 def line_of(code: Code, call: str) -> str:
     """Return file and line of a call in a function, as messages name it."""
-    import inspect
-
     lines, first = inspect.getsourcelines(code)
     offset = next(number for number, line in enumerate(lines) if call in line)
     return f"test_divergence.py:{first + offset}"
