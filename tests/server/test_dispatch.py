@@ -249,3 +249,46 @@ async def test_a_due_run_wakes_a_waiting_worker(world: ServerWorld) -> None:
     await world.step()
 
     assert len((await settled(waiting)).assignments) == 1
+
+
+async def test_a_parked_run_waits_a_moment_for_the_worker_that_kept_it(world: ServerWorld) -> None:
+    keeper, other = await world.worker(), await world.worker()
+    run_id = await world.run()
+    await keeper.suspend(await keeper.claim(), event("paid"), parks=True)
+    full, waiting = await keeper.wait(capacity=0), await other.wait()
+
+    await world.send(run_id, "paid")
+    assert not waiting.done()
+    (assignment,) = (await keeper.poll(capacity=1)).assignments
+
+    assert (assignment.run_id, assignment.parked) == (run_id, True)
+    assert (await settled(full)).assignments == ()
+    waiting.cancel()
+
+
+async def test_a_parked_run_waits_no_longer_than_that_moment(world: ServerWorld) -> None:
+    keeper, other = await world.worker(), await world.worker()
+    run_id = await world.run()
+    await keeper.suspend(await keeper.claim(), event("paid"), parks=True)
+    full, waiting = await keeper.wait(capacity=0), await other.wait()
+    await world.send(run_id, "paid")
+
+    world.clock.advance(milliseconds=100)
+    world.server.dispatch._release_kept([QUEUE])  # what the timer does
+    await world.until_quiet()
+
+    (assignment,) = (await settled(waiting)).assignments
+    assert (assignment.run_id, assignment.parked) == (run_id, False)
+    full.cancel()
+
+
+async def test_a_parked_run_does_not_wait_for_a_worker_that_left_long_ago(world: ServerWorld) -> None:
+    keeper, other = await world.worker(), await world.worker()
+    run_id = await world.run()
+    await keeper.suspend(await keeper.claim(), event("paid"), parks=True)
+    world.clock.advance(milliseconds=101)
+    waiting = await other.wait()
+
+    await world.send(run_id, "paid")
+
+    assert [a.run_id for a in (await settled(waiting)).assignments] == [run_id]

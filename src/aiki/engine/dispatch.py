@@ -2,13 +2,14 @@
 
 The rule: priority first, then who has been due for longest, round robin between queues so that a busy workflow does
 not starve a quiet one. A run goes to the session that keeps its coroutine, if that one waits, else to the one with the
-most room; a suspect (a run that lost two claims without progress) only to a session that holds no other.
+most room; a suspect (a run that lost two claims without progress) only to a session that holds no other. Where the
+keeper is thought to ask again in a moment, the run waits for it that long: a replay costs more.
 
 Each claim adds one to the epoch: from here on only its writes are accepted.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,10 +31,21 @@ class Offer(Struct):
     capacity: int
 
 
-def assign(ws: WorkingSet, offers: Sequence[Offer], now_ms: int) -> list[Claim]:
+def assign(
+    ws: WorkingSet,
+    offers: Sequence[Offer],
+    now_ms: int,
+    *,
+    returning: Collection[str] = (),
+    keeper_wait_ms: int = 0,
+) -> list[Claim]:
     """Hand out the queued runs of the working set, and return the new claims; they stand in `ws.claims` too.
 
     Loaded must be the sessions that offer, and the runs (touched by the batch, or found through `keys.ready`).
+
+    Args:
+        returning: sessions that do not offer now and are thought to in a moment.
+        keeper_wait_ms: for how long, since it became ready, a run waits for one of these that keeps its coroutine.
     """
     assert now_ms == ws.now_ms
     wanted: dict[Queue, list[Offer]] = {}
@@ -56,7 +68,8 @@ def assign(ws: WorkingSet, offers: Sequence[Offer], now_ms: int) -> list[Claim]:
             continue
         row = runs.popleft()
         taker = _taker(ws, row, takers)
-        if taker is not None:
+        is_kept = row.parked_on in returning and now_ms - (row.due_at_ms or 0) < keeper_wait_ms
+        if taker is not None and (taker.session_id == row.parked_on or not is_kept):
             claims.append(_claim(ws, row, taker, moved))
         if runs:
             ring.append((queue, runs))

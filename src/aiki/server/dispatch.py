@@ -7,7 +7,7 @@ to say, and otherwise offered what becomes ready, in the transaction that made i
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -28,6 +28,7 @@ __all__ = ["Dispatch", "Offering", "OpenPoll"]
 MS_PER_S: Final = 1000
 READY_SPARE_ROWS: Final = 16  # looked at beyond what is wanted: a suspect at the head of a queue must not block it
 EMPTY_QUEUES_MAX: Final = 100_000
+LEFT_MAX: Final = 100_000
 
 
 class OpenPoll:
@@ -50,6 +51,7 @@ class Offering(Struct, frozen=True):
 
     polls: tuple[OpenPoll, ...] = ()
     looked_up: Mapping[Queue, int] = {}
+    returning: frozenset[str] = frozenset()  # sessions that take no runs now and are thought to in a moment
 
     def name_keys(self, keys: Keys) -> None:
         """Add the rows that handing over needs."""
@@ -79,6 +81,13 @@ class Dispatch:
         self._empty: set[Queue] = set()  # queues that the database is known to hold nothing in; any other may
         self.is_wanted = False
         self._is_closed = False
+        self._left: dict[str, float] = {}  # sessions without an open poll, and since when (monotonic), oldest first
+        self._kept_timer: asyncio.TimerHandle | None = None
+        self._wake = _no_one
+
+    def on_wanted(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when a transaction becomes wanted while none is under way."""
+        self._wake = wake
 
     # ---------------------------------------------------------------------------------------------------------- polls
 
@@ -98,6 +107,7 @@ class Dispatch:
         if older is not None:
             self._answer(older)
         self._open[request.session_id] = poll
+        self._left.pop(request.session_id, None)
         return poll
 
     def fail(self, poll: OpenPoll, decided: asyncio.Future[Answer]) -> None:
@@ -110,12 +120,17 @@ class Dispatch:
         """Drop a poll whose caller has its answer, or has gone."""
         if poll.timer is not None:
             poll.timer.cancel()
-        if self._open.get(poll.request.session_id) is poll:
-            del self._open[poll.request.session_id]
+        session_id = poll.request.session_id
+        if self._open.get(session_id) is poll:
+            del self._open[session_id]
+            self._left.pop(session_id, None)  # to the end of the order
+            self._left[session_id] = self._clock.monotonic_ms()
 
     def close(self) -> None:
         """Answer every open poll, and refuse those that come."""
         self._is_closed = True
+        if self._kept_timer is not None:
+            self._kept_timer.cancel()
         for poll in list(self._open.values()):
             self._answer(poll)
 
@@ -135,7 +150,7 @@ class Dispatch:
                     capacity[queue] += poll.request.capacity
         most = max(1, self._config.claimed_rows_max // max(1, len(capacity)))
         looked_up = {queue: min(wanted, most) + READY_SPARE_ROWS for queue, wanted in capacity.items()}
-        return Offering(tuple(polls), looked_up)
+        return Offering(tuple(polls), looked_up, self._returning())
 
     def settle(
         self, done: Transaction, offering: Offering, *, polled: Sequence[tuple[Poll, PollOutcome]]
@@ -160,6 +175,7 @@ class Dispatch:
             poll = self._waiting(session_id)
             if poll is not None:
                 self._answer(poll, lost=(Lost(run_id, epoch),))
+        self._look_again_for_kept(ws, offering)
         if ws.claims and any(poll.is_waiting and self._may_be_served(poll) for poll in self._open.values()):
             self.is_wanted = True
         return self._mailed(ws)
@@ -170,6 +186,29 @@ class Dispatch:
             self._empty.clear()
         self._empty.update(queue for queue, limit in offering.looked_up.items() if len(ws.ready.get(queue, ())) < limit)
         self._empty.difference_update(row.queue for row in ws.runs.values() if row.status is Status.QUEUED)
+
+    def _returning(self) -> frozenset[str]:
+        """Sessions whose worker is full, or between two polls: a run that one of them keeps waits for it a moment."""
+        since_ms = self._clock.monotonic_ms() - self._config.parked_wait_ms
+        while self._left and (next(iter(self._left.values())) < since_ms or len(self._left) > LEFT_MAX):
+            del self._left[next(iter(self._left))]
+        full = {session_id for session_id, poll in self._open.items() if not poll.wants_runs}
+        return frozenset(full.union(self._left))
+
+    def _look_again_for_kept(self, ws: WorkingSet, offering: Offering) -> None:
+        """See to it that runs which wait for their keeper are offered to all when that moment is over."""
+        kept = {
+            row.queue for row in ws.runs.values() if row.status is Status.QUEUED and row.parked_on in offering.returning
+        }
+        if kept and self._kept_timer is None and any(poll.is_waiting for poll in self._open.values()):
+            wait_s = self._config.parked_wait_ms / MS_PER_S
+            self._kept_timer = asyncio.get_running_loop().call_later(wait_s, self._release_kept, kept)
+
+    def _release_kept(self, queues: Collection[Queue]) -> None:
+        self._kept_timer = None
+        self.may_hold_runs(queues)
+        if self.is_wanted:
+            self._wake()
 
     def _decided(self, poll: OpenPoll, outcome: PollOutcome, assignments: Sequence[Assignment]) -> None:
         if outcome.over or outcome.stale or outcome.lost or outcome.mail or assignments:
@@ -246,6 +285,10 @@ class Dispatch:
                     session_over=is_over,
                 )
             )
+
+
+def _no_one() -> None:
+    """Stand in until somebody wants to be woken."""
 
 
 def _by_session(done: Transaction) -> dict[str, Sequence[Assignment]]:

@@ -101,6 +101,7 @@ class Pipeline:
         self._closed: Unavailable | None = None
         self.able_since_ms: float | None = None  # monotonic: since when the database has been written to without fail
         self.transactions = 0
+        dispatch.on_wanted(self.wake)
 
     # ----------------------------------------------------------------------------------------------------- asking
 
@@ -236,7 +237,13 @@ class Pipeline:
                 except Exception as error:
                     raise _Undecided(place, error) from error
             try:
-                assign(ws, offering.offers(_refused_sessions(answers)), ws.now_ms)
+                assign(
+                    ws,
+                    offering.offers(_refused_sessions(answers)),
+                    ws.now_ms,
+                    returning=offering.returning,
+                    keeper_wait_ms=self._config.parked_wait_ms,
+                )
             except Exception as error:
                 raise _Undecided(None, error) from error
 
