@@ -10,8 +10,8 @@ def request(task: str, *, number: int = 1, run: str = "r", pid: int = 1, key: st
     return {"kind": "request", "number": number, "run": run, "task": task, "key": key, "pid": pid, "message": ""}
 
 
-def entry(of: str, name: str, *, run: str = "r") -> dict[str, object]:
-    return {"kind": "entry", "run": run, "of": of, "name": name, "at": 0}
+def entry(of: str, name: str, *, run: str = "r", failed: bool = False) -> dict[str, object]:
+    return {"kind": "entry", "run": run, "of": of, "name": name, "failed": failed, "at": 0}
 
 
 def child(run: str, *, of: str | None) -> dict[str, object]:
@@ -37,6 +37,15 @@ def test_a_task_is_under_way_until_its_result_is_in_the_journal() -> None:
     record.see(entry("task", "cook"), now_s=2)
     assert not step(record, "cook").is_under_way
     assert step(record, "cook").status == "recorded"
+
+
+def test_a_task_that_failed_is_not_shown_as_one_that_did_not() -> None:
+    record = Record(wall_ms=0)
+    record.see(request("cook"), now_s=1)
+
+    record.see(entry("task", "cook", failed=True), now_s=2)
+
+    assert step(record, "cook").status == "failed, recorded"
 
 
 def test_the_death_of_the_process_cuts_off_what_is_not_recorded() -> None:

@@ -151,7 +151,7 @@ class Record:
             return
         step = self._step(line["run"], of, name)
         step.recorded = True
-        self._change(step, OUTCOMES[of], now_s=now_s)
+        self._change(step, "failed, recorded" if line["failed"] else OUTCOMES[of], now_s=now_s)
 
     def _see_wait(self, run: str, wait: dict[str, Any], *, now_s: float) -> None:
         of = wait["of"]

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -32,13 +31,12 @@ async def main() -> None:
     await _leave_with_the_demo()
     async with aiki.local(restaurant.DATABASE, workflows=restaurant.WORKFLOWS) as client:
         reporter = _Reporter(client)
-        looking = asyncio.create_task(reporter.look_always())
-        result = await restaurant.take_order(client)
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        order = asyncio.create_task(restaurant.take_order(client))
+        while not order.done():
+            await reporter.look()
+            await asyncio.wait([order], timeout=LOOK_EVERY_S)
         await reporter.look()
-        _tell(kind="result", result=result)
+        _tell(kind="result", result=await order)
 
 
 class _Reporter:
@@ -51,14 +49,8 @@ class _Reporter:
         self._entries_told: dict[str, int] = {}
         self._waits_told: dict[str, list[Line]] = {}
 
-    async def look_always(self) -> None:
-        """Look, again and again, until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(LOOK_EVERY_S)
-
     async def look(self) -> None:
-        """Tell what is new since the last look, causes before what they caused.
+        """Tell what is new since the last look, causes before what they caused. A look is not to be cancelled.
 
         Requests are read first: whatever led to them is in the journals that are read next.
         """
@@ -95,6 +87,7 @@ class _Reporter:
                 "run": run_id,
                 "of": entry.key.kind.value,
                 "name": entry.key.address.split(" ")[0],
+                "failed": entry.error is not None,
                 "at": entry.at_ms,
             }
             for entry in page.entries
