@@ -16,6 +16,8 @@ import pytest
 from aiki.clock import ManualClock
 from aiki.errors import DatabaseInUse, InvalidInput, Unavailable
 from aiki.model.run import RunRow, SessionRow
+from aiki.model.working_set import Claim, WorkingSet
+from aiki.store.base import StoreRefused
 from aiki.store.opening import open_writer
 from aiki.store.rows import MOVED, advanced, moved, run_columns
 from aiki.store.sql import parse, statements
@@ -253,6 +255,28 @@ async def test_a_closed_store_says_so(path: Path) -> None:
 
     with pytest.raises(Unavailable, match="closed"):
         await world.run()
+
+
+async def test_a_journal_that_cannot_be_understood_keeps_only_its_own_run_from_being_handed_out(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = await opened(path)
+    broken, sound = await world.run(seq=1), await world.run()
+    await world.store._writer.do(
+        lambda connection: connection.execute("INSERT INTO journal VALUES (?, 1, 1, 1, 'nonsense')", (broken.id,))
+    )
+
+    def claim(ws: WorkingSet) -> None:
+        for run in (broken, sound):
+            ws.claims[run.id] = Claim(run.id, "s", None)
+
+    done = await world.do(claim, keys=keys(runs=[broken.id, sound.id]))
+
+    assert list(done.claimed) == [sound.id]
+    assert broken.id in caplog.text
+    with pytest.raises(StoreRefused, match="cannot be understood"):
+        await world.load(keys(runs=[broken.id], journals=[broken.id]))
+    await world.store.close()
 
 
 # ----------------------------------------------------------------------------------------------- columns and statements

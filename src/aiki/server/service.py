@@ -26,7 +26,7 @@ from aiki.engine.commands import (
     Send,
     Start,
 )
-from aiki.errors import AikiError, Unavailable
+from aiki.errors import AikiError, Fenced, RunNotFound, Unavailable
 from aiki.model.lifecycle import TERMINAL, Status
 from aiki.model.wire import (
     Announce,
@@ -149,7 +149,10 @@ class Service:
     async def journal(self, namespace: str, run_id: str, after_seq: int) -> JournalPage:
         """Return a page of a run's journal, for people."""
         page = await self._store.journal(namespace, run_id, after_seq=after_seq)
-        return _no_page(run_id, 0, "there is no such run in this namespace") if page is None else page
+        if page is None:
+            why = f"there is no run {run_id} in this namespace"
+            return JournalPage(run_id, 0, problem=Problem(RunNotFound.code, why, {"run_id": run_id}))
+        return page
 
     # -------------------------------------------------------------------------------------------------------- workers
 
@@ -191,7 +194,8 @@ class Service:
         """Return the next page of the journal of a run that the session owns."""
         page = await self._store.fetch(run_id, session_id=session_id, epoch=epoch, after_seq=after_seq)
         if page is None:
-            return _no_page(run_id, epoch, f"session {session_id} does not hold this run under epoch {epoch}")
+            why = f"run {run_id} is not held by session {session_id} under epoch {epoch}: drop it"
+            return JournalPage(run_id, epoch, problem=Problem(Fenced.code, why, {"run_id": run_id}))
         return page
 
     async def hand_back(self, request: HandBack) -> None:
@@ -267,7 +271,3 @@ class Service:
             return info
         warnings = self._roster.warnings(info.namespace, info.workflow, version=info.version, pool=info.pool)
         return replace(info, warnings=warnings) if warnings else info
-
-
-def _no_page(run_id: str, epoch: int, why: str) -> JournalPage:
-    return JournalPage(run_id, epoch, problem=Problem("run_not_found", f"run {run_id}: {why}", {"run_id": run_id}))
