@@ -11,10 +11,10 @@ import functools
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from msgspec import Raw, Struct
 
@@ -30,6 +30,9 @@ from aiki.sdk.host import RunFacts, TaskDefinition
 from aiki.worker.calls import Call
 
 __all__ = ["AroundTask", "Attempts", "Verdict"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 AroundTask = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -124,11 +127,11 @@ class Attempts:
         if task.is_async:
             return await _limited(task, function())
         await self._free_threads.acquire()
+        loop = asyncio.get_running_loop()
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="aiki-task")
-        running = self._threads.submit(copy_context().run, _no_stop_iteration, function)
-        running.add_done_callback(functools.partial(self._thread_freed, asyncio.get_running_loop()))
-        return await _limited(task, asyncio.wrap_future(running))
+            self._threads = _Threads(functools.partial(self._thread_freed, loop))
+        running = loop.run_in_executor(self._threads, copy_context().run, _no_stop_iteration, function)
+        return await _limited(task, running)
 
     def _thread_freed(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
         """Called in the thread: it may have outlived its attempt, and the worker's loop too."""
@@ -150,6 +153,20 @@ class Attempts:
                 return delay_ms
             return max(delay_ms, math.ceil(min(asked_ms, retry.DELAY_MS_MAX)))
         return delay_ms
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads that tell when one is free again: an attempt that was given up leaves its thread at work."""
+
+    def __init__(self, freed: Callable[[object], None]) -> None:
+        super().__init__(THREADS_MAX, thread_name_prefix="aiki-task")
+        self._freed = freed
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Call a function in a thread."""
+        running = super().submit(fn, *args, **kwargs)
+        running.add_done_callback(self._freed)
+        return running
 
 
 async def _limited(task: TaskDefinition, running: Awaitable[object]) -> object:
