@@ -33,7 +33,7 @@ from aiki.worker.server_time import ServerTime
 
 __all__ = ["Session", "SessionHost"]
 
-POLL_WAIT_MS: Final = 2_000
+POLLS_PER_LEASE: Final = 5  # so many polls, at least, renew it before it is over
 BACKOFF_S: Final = 0.1
 BACKOFF_S_MAX: Final = 2.0
 
@@ -106,6 +106,7 @@ class Session:
         self._capacity = capacity
         self._sdk = sdk
         self._number = 0
+        self._lease_ms = 0
         self._room = asyncio.Event()
         self._claims = True
         self._older: asyncio.Future[PollAnswer] | None = None
@@ -132,6 +133,7 @@ class Session:
                 sdk=self._sdk,
             )
         )
+        self._lease_ms = answer.lease_ms
         self._host.server_time.note(answer.now_ms)
 
     def room(self) -> None:
@@ -202,7 +204,7 @@ class Session:
             capacity=capacity,
             held=tuple(self._host.held()),
             executing=tuple(self._host.executing()),
-            wait_ms=POLL_WAIT_MS,
+            wait_ms=self._lease_ms // POLLS_PER_LEASE,
         )
 
     async def _take(self, answer: PollAnswer) -> None:
