@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 __all__ = ["SETTINGS", "Config", "Setting"]
 
 MIB: Final = 1024 * 1024
+DAY_MS: Final = 86_400_000
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -31,11 +32,11 @@ class Config(Struct, frozen=True, kw_only=True):
 
     # fmt: off
     lease_ms: Annotated[int, Meta(
-        ge=1_000, le=600_000,
+        ge=1_000, le=DAY_MS,
         description="How long a worker's session lasts unless a poll renews it: how long a dead worker keeps its runs.",
     )] = 10_000
     poll_wait_ms: Annotated[int, Meta(
-        ge=0, le=60_000,
+        ge=0, le=DAY_MS,
         description="How long a worker's poll waits at most; shorter than the lease, which it renews.",
     )] = 2_000
     parked_wait_ms: Annotated[int, Meta(
@@ -43,11 +44,11 @@ class Config(Struct, frozen=True, kw_only=True):
         description="How long a run waits for the worker that kept its coroutine before others get it.",
     )] = 100
     result_wait_ms: Annotated[int, Meta(
-        ge=0, le=600_000,
+        ge=0, le=DAY_MS,
         description="How long a client's wait for results is kept open at most.",
     )] = 60_000
     sweep_ms: Annotated[int, Meta(
-        ge=100, le=60_000,
+        ge=100, le=DAY_MS,
         description="How often the database is looked at for what a lost hint should have told.",
     )] = 1_000
     payload_bytes_max: Annotated[int, Meta(

@@ -22,7 +22,7 @@ def test_every_setting_tells_its_unit_bounds_and_purpose() -> None:
     ("broken", "error"),
     [
         ({"lease_ms": 5}, ValueError),
-        ({"lease_ms": 10_000_000}, ValueError),
+        ({"lease_ms": 100_000_000}, ValueError),
         ({"lease_ms": True}, TypeError),
         ({"lease_ms": 5.5}, TypeError),
         ({"poll_wait_ms": 6_000}, ValueError),

@@ -24,6 +24,7 @@ from aiki.sdk.info import RunInfo, RunPage, run_info, run_page
 from aiki.sdk.options import Options, with_options
 from aiki.sdk.serial import ANY
 from aiki.sdk.transport import Transport
+from aiki.sdk.waits import WAIT_MS
 
 __all__ = ["Client", "Runs"]
 
@@ -42,6 +43,7 @@ class Client:
         transport: another road to a server, such as that of `aiki.local`.
         clock: where it takes the time from.
         chance: where it takes ids and jitter from.
+        wait_ms: how long one request waits for the end of runs.
 
     Raises:
         ValueError: `timeout` is not positive.
@@ -58,6 +60,7 @@ class Client:
         transport: Transport | None = None,
         clock: Clock | None = None,
         chance: Chance | None = None,
+        wait_ms: int = WAIT_MS,
     ) -> None:
         payload.check_name(namespace, "a namespace")
         self.url = url or URL_DEFAULT
@@ -69,6 +72,7 @@ class Client:
         self._transport = transport
         self.clock: Clock = clock or SystemClock()
         self.chance = chance or Chance()
+        self._wait_ms = wait_ms
         self._connection: Connection | None = None
         self.runs = Runs(self)
 
@@ -112,6 +116,7 @@ class Client:
             timeout_ms=self._timeout_ms,
             clock=self.clock,
             chance=self.chance,
+            wait_ms=self._wait_ms,
         )
         return self
 

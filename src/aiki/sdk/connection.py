@@ -56,6 +56,7 @@ class Connection:
         timeout_ms: how long a request is tried again while the server is away.
         clock: tells when that is over.
         chance: makes ids and jitter.
+        wait_ms: how long one request waits for the end of runs.
         pause: waits for so many seconds.
     """
 
@@ -67,6 +68,7 @@ class Connection:
         timeout_ms: int,
         clock: Clock,
         chance: Chance,
+        wait_ms: int = WAIT_MS,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.transport = transport
@@ -74,11 +76,12 @@ class Connection:
         self._timeout_ms = timeout_ms
         self.clock = clock
         self.chance = chance
+        self._wait_ms = wait_ms
         self._pause = pause
         self._starts = Coalescer(self._repeated(transport.start), size_bytes=lambda start: len(start.input))
         self._sends = Coalescer(self._repeated(transport.send), size_bytes=lambda event: len(event.payload))
         self._controls = Coalescer(self._repeated(transport.control))
-        self._waits = Waits(self._wait, namespace=namespace, subscription=self.new_id())
+        self._waits = Waits(self._wait, namespace=namespace, subscription=self.new_id(), wait_ms=wait_ms)
 
     def new_id(self) -> str:
         """Return an id that nobody else has: a UUIDv7."""
@@ -212,7 +215,7 @@ class Connection:
         return send_until_answered
 
     async def _wait(self, request: WaitRequest) -> WaitAnswer:
-        return await self._again(lambda: self.transport.wait(request), answer_ms=WAIT_MS)
+        return await self._again(lambda: self.transport.wait(request), answer_ms=self._wait_ms)
 
     async def _again(self, call: Callable[[], Awaitable[R]], *, answer_ms: int = 0) -> R:
         """Make a call until it is answered, or the timeout is over. Its answer may take `answer_ms` by design."""

@@ -13,11 +13,11 @@ from typing import Final
 from aiki.errors import Unavailable
 from aiki.model.wire import Finished, WaitAnswer, WaitRequest
 
-__all__ = ["IDS_MAX", "OPEN_MAX", "Waits"]
+__all__ = ["IDS_MAX", "OPEN_MAX", "WAIT_MS", "Waits"]
 
 IDS_MAX: Final = 1_000
 OPEN_MAX: Final = 2
-WAIT_MS: Final = 30_000
+WAIT_MS: Final = 30_000  # less than what lies between client and server may cut off
 
 
 class Waits:
@@ -27,14 +27,21 @@ class Waits:
         send: sends one request; what it raises, everybody who waits gets.
         namespace: the client's.
         subscription: an id of its own, never used again.
+        wait_ms: how long one request waits.
     """
 
     def __init__(
-        self, send: Callable[[WaitRequest], Awaitable[WaitAnswer]], *, namespace: str, subscription: str
+        self,
+        send: Callable[[WaitRequest], Awaitable[WaitAnswer]],
+        *,
+        namespace: str,
+        subscription: str,
+        wait_ms: int = WAIT_MS,
     ) -> None:
         self._send = send
         self._namespace = namespace
         self._subscription = subscription
+        self._wait_ms = wait_ms
         self._number = 0
         # A run that is waited for is either still to be told to the server, or told; one that was told and is no longer
         # waited for is to be dropped there.
@@ -108,7 +115,7 @@ class Waits:
             number=self._number,
             add=add,
             remove=remove,
-            wait_ms=WAIT_MS,
+            wait_ms=self._wait_ms,
         )
         self._open[asyncio.create_task(_sent(self._send, request), name="aiki-wait")] = remove
 
