@@ -1,4 +1,9 @@
-"""For those who test code written with Aiki.
+"""For those who test code written with Aiki: the whole platform on a clock that jumps.
 
-The real engine, store and worker on a clock that is moved by hand: nothing in this room imitates another.
+The real engine, store and worker: nothing in this room imitates another.
 """
+
+from aiki.testing.environment import Environment, local
+from aiki.testing.virtual import VirtualClock, VirtualLoop
+
+__all__ = ["Environment", "VirtualClock", "VirtualLoop", "local"]

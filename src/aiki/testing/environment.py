@@ -1,0 +1,117 @@
+"""The embedded platform in virtual time: what `aiki.local` is made of, on a clock that jumps.
+
+The rule: server, store, worker and sdk are the real ones. What differs is handed in: the clock, the loop, and a store
+that needs no thread.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from os import PathLike
+from typing import Any, Final
+
+from aiki.clock import Chance
+from aiki.config import Config
+from aiki.sdk.client import Client
+from aiki.sdk.convert import Seconds
+from aiki.sdk.workflow import Version
+from aiki.server.server import Server
+from aiki.testing.virtual import VirtualClock, VirtualLoop
+from aiki.worker.attempts import AroundTask
+from aiki.worker.worker import Context, Worker
+
+__all__ = ["Environment", "local"]
+
+WAIT_MS: Final = 12 * 3_600_000
+CALM: Final = Config(lease_ms=2 * WAIT_MS, poll_wait_ms=WAIT_MS, result_wait_ms=WAIT_MS, sweep_ms=WAIT_MS)
+"""Days pass in a test, and nothing gets lost on the way: what only guards against that is done seldom."""
+
+
+class Environment(Client):
+    """A client that moves the time, too. Made by `aiki.testing.local`."""
+
+    async def settle(self) -> None:
+        """Wait until all is idle: what happens next happens because time passes, or somebody asks for it."""
+        await _virtual_loop().settle()
+
+    async def advance(
+        self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0, milliseconds: float = 0
+    ) -> None:
+        """Let the sum of what is given pass, with all that happens meanwhile, and settle."""
+        passing = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
+        await asyncio.sleep(passing.total_seconds())
+        await self.settle()
+
+
+@asynccontextmanager
+async def local(
+    workflows: Sequence[Version[..., Any, Any]] = (),
+    *,
+    database: str | PathLike[str] = ":memory:",
+    seed: int | str | None = None,
+    namespace: str = "default",
+    max_concurrent_runs: int = 100,
+    max_parked_runs: int = 1000,
+    context: Context | None = None,
+    around_task: AroundTask | None = None,
+    shutdown_grace: Seconds = 10.0,
+) -> AsyncIterator[Environment]:
+    """Run the whole platform in virtual time, on a loop of `VirtualLoop`, and give a client that moves the time.
+
+    Nobody needs to: time jumps to the next timer whenever all is idle, so a run that sleeps for three days is waited
+    for in milliseconds.
+
+    Args:
+        workflows: the versions that are served. With none, runs are accepted and wait.
+        database: a file, where a test opens one again; otherwise memory.
+        seed: makes ids and jitter the same each time; None for others each time.
+        namespace, max_concurrent_runs, max_parked_runs, context, around_task, shutdown_grace: as of `aiki.local`.
+
+    Raises:
+        RuntimeError: the running loop lives in real time.
+
+    >>> from aiki import Run, workflow
+    >>> @workflow("nap").version("1")
+    ... async def nap_v1(run: Run) -> str:
+    ...     await run.sleep("nap", days=3)
+    ...     return "rested"
+    >>> async def test_a_nap() -> str:
+    ...     async with local(workflows=[nap_v1]) as env:
+    ...         handle = await nap_v1.start(env)
+    ...         await env.advance(days=2)
+    ...         assert (await handle.info()).status == "sleeping"
+    ...         return await handle.result()
+    >>> with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    ...     runner.run(test_a_nap())
+    'rested'
+    """
+    clock, chance = VirtualClock(_virtual_loop()), Chance(seed=seed)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(Server(database, clock=clock, chance=chance, config=CALM, inline=True))
+        env = await stack.enter_async_context(
+            Environment(namespace=namespace, transport=server.transport(), clock=clock, chance=chance, wait_ms=WAIT_MS)
+        )
+        if workflows:
+            worker = Worker(
+                env,
+                workflows,
+                name="local",
+                max_concurrent_runs=max_concurrent_runs,
+                max_parked_runs=max_parked_runs,
+                context=context,
+                around_task=around_task,
+                shutdown_grace=shutdown_grace,
+            )
+            await stack.enter_async_context(worker)
+        yield env
+
+
+def _virtual_loop() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, VirtualLoop):
+        raise RuntimeError(
+            "aiki.testing.local needs a loop in virtual time, and this one is not. Run the test with"
+            " asyncio.Runner(loop_factory=aiki.testing.VirtualLoop)"
+        )
+    return loop
