@@ -18,7 +18,7 @@ from tests.cli import shell
 
 MOMENTS: Final = int(os.environ.get("AIKI_CTRL_C", "6"))
 AT_ONCE: Final = 5
-DEMO_S: Final = 11.0
+DEMO_S: Final = 8.8
 GONE_S_MAX: Final = 2.0
 
 DRAWN: Final = [round(Random(moment).uniform(0, DEMO_S), 2) for moment in range(MOMENTS)]

@@ -39,7 +39,7 @@ TUTORIAL: Final = Path("docs/tutorial/1-first-workflow.md")
 def demo(*, program: Annotated[bool, Parameter(negative=())] = False) -> int:
     """Watch a durable workflow whose process is killed with kill -9, and which goes on where it was.
 
-    It takes 12 seconds, works in a temporary folder, and leaves nothing behind.
+    It takes ten seconds, works in a temporary folder, and leaves nothing behind.
 
     Args:
         program: Print the program that the demo runs, to keep and to change, and run nothing.
