@@ -16,6 +16,9 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
         "time": "implements the system's clock",
         "random.SystemRandom": "implements chance",
     },
+    "src/aiki/server/api/serve.py": {
+        "socket": "binds the port, so that one that is taken is told with who holds it",
+    },
     "src/aiki/store/lane.py": {
         "threading": "a connection to SQLite is used in one thread, so that no fsync stops the event loop",
     },

@@ -1,0 +1,174 @@
+"""All addresses of the API, in one table.
+
+The rule: the router, the OpenAPI document and the reference in the documentation are made from `ROUTES`; a path that is
+not in it does not exist.
+"""
+
+from typing import Final
+
+from msgspec import Raw
+
+from aiki.model.wire import (
+    Announce,
+    Commit,
+    CommitAnswer,
+    Control,
+    Finished,
+    Goodbye,
+    HandBack,
+    JournalPage,
+    PollAnswer,
+    PollRequest,
+    RunInfo,
+    RunPage,
+    SendEvent,
+    Standing,
+    Started,
+    WaitAnswer,
+    WaitRequest,
+)
+from aiki.server.api import clients, operations, workers
+from aiki.server.api.access import Role
+from aiki.server.api.call import Route
+from aiki.server.api.shapes import (
+    AskedEvent,
+    AskedJournal,
+    AskedPage,
+    AskedReference,
+    AskedResult,
+    AskedRun,
+    AskedRuns,
+    AskedValue,
+    Health,
+    RequestBody,
+    StartBody,
+)
+
+__all__ = ["ROUTES"]
+
+_NOT_YET: Final = {202: "It has not ended within the time: where it stands."}
+
+# fmt: off
+ROUTES: Final = (
+    Route(
+        method="POST", path="/v1/runs", name="start_runs", handler=clients.start_runs, role=Role.OPERATOR,
+        body=StartBody | list[StartBody], answer=Started | list[Started], status=201,
+        others={200: "It had been started before; or, for many: an answer for each, in order, with its problem."},
+        summary="Start a run, or many",
+    ),
+    Route(
+        method="GET", path="/v1/runs", name="list_runs", handler=clients.list_runs, role=Role.VIEWER,
+        asked=AskedRuns, answer=RunPage,
+        summary="List runs, newest first, without payloads",
+    ),
+    Route(
+        method="POST", path="/v1/runs/wait", name="wait_for_runs", handler=clients.wait_for_runs, role=Role.VIEWER,
+        body=WaitRequest, answer=WaitAnswer,
+        summary="Wait until any of many runs has ended",
+    ),
+    Route(
+        method="GET", path="/v1/runs/by-reference", name="find_run", handler=clients.find_run, role=Role.VIEWER,
+        asked=AskedReference, answer=RunInfo,
+        summary="Find the run that bears a reference id",
+    ),
+    Route(
+        method="GET", path="/v1/runs/{run_id}", name="run_info", handler=clients.run_info, role=Role.VIEWER,
+        asked=AskedRun, answer=RunInfo,
+        summary="Read a run, with payloads and open waits",
+    ),
+    Route(
+        method="GET", path="/v1/runs/{run_id}/journal", name="run_journal", handler=clients.run_journal,
+        role=Role.VIEWER, asked=AskedJournal, answer=JournalPage,
+        summary="Read what a run has done",
+    ),
+    Route(
+        method="GET", path="/v1/runs/{run_id}/result", name="run_result", handler=clients.run_result,
+        role=Role.VIEWER, asked=AskedResult, answer=Finished, others=_NOT_YET,
+        summary="Read how a run ended, waiting for it if need be",
+    ),
+    Route(
+        method="GET", path="/v1/runs/{run_id}/values/{name:path}", name="run_value", handler=clients.run_value,
+        role=Role.VIEWER, asked=AskedValue, answer=Raw,
+        summary="Read what a run published with run.set",
+    ),
+    Route(
+        method="POST", path="/v1/runs/{run_id}/cancel", name="cancel_run", handler=clients.asking("cancel"),
+        role=Role.OPERATOR, asked=AskedRun, body=RequestBody, answer=Standing,
+        summary="Ask a run to cancel; its code may clean up",
+    ),
+    Route(
+        method="POST", path="/v1/runs/{run_id}/terminate", name="terminate_run", handler=clients.asking("terminate"),
+        role=Role.OPERATOR, asked=AskedRun, body=RequestBody, answer=Standing,
+        summary="End a run as cancelled, at once",
+    ),
+    Route(
+        method="POST", path="/v1/runs/{run_id}/wake", name="wake_run", handler=clients.asking("wake"),
+        role=Role.OPERATOR, asked=AskedRun, body=RequestBody, answer=Standing,
+        summary="End what a run sleeps in now",
+    ),
+    Route(
+        method="POST", path="/v1/runs/{run_id}/requeue", name="requeue_run", handler=clients.asking("requeue"),
+        role=Role.OPERATOR, asked=AskedRun, body=RequestBody, answer=Standing,
+        summary="Put a stalled run back into its queue",
+    ),
+    Route(
+        method="POST", path="/v1/runs/{run_id}/events/{name:path}", name="send_event", handler=clients.send_event,
+        role=Role.OPERATOR, asked=AskedEvent, body=Raw, answer=Standing,
+        summary="Send a run an event; the body is what it carries",
+    ),
+    Route(
+        method="POST", path="/v1/controls", name="request_many", handler=clients.request_many, role=Role.OPERATOR,
+        body=list[Control], answer=list[Standing],
+        summary="Cancel, terminate, wake or requeue many runs: an answer for each, in order",
+    ),
+    Route(
+        method="POST", path="/v1/events", name="send_events", handler=clients.send_events, role=Role.OPERATOR,
+        body=list[SendEvent], answer=list[Standing],
+        summary="Send many events: an answer for each, in order",
+    ),
+    Route(
+        method="POST", path="/v1/worker/announce", name="announce", handler=workers.announce, role=Role.WORKER,
+        body=Announce, answer=PollAnswer,
+        summary="Open a worker's session",
+    ),
+    Route(
+        method="POST", path="/v1/worker/poll", name="poll", handler=workers.poll, role=Role.WORKER,
+        body=PollRequest, answer=PollAnswer,
+        summary="Renew a session, state what is held, bring work",
+    ),
+    Route(
+        method="POST", path="/v1/worker/commit", name="commit", handler=workers.commit, role=Role.WORKER,
+        body=list[Commit], answer=list[CommitAnswer],
+        summary="Make turns durable: an answer for each, in order",
+    ),
+    Route(
+        method="GET", path="/v1/worker/journal", name="journal_page", handler=workers.journal_page, role=Role.WORKER,
+        asked=AskedPage, answer=JournalPage,
+        summary="Read on in the journal of a run that the session owns",
+    ),
+    Route(
+        method="POST", path="/v1/worker/hand-back", name="hand_back", handler=workers.hand_back, role=Role.WORKER,
+        body=HandBack, status=204,
+        summary="Give up claims",
+    ),
+    Route(
+        method="POST", path="/v1/worker/goodbye", name="goodbye", handler=workers.goodbye, role=Role.WORKER,
+        body=Goodbye, status=204,
+        summary="End a worker's session",
+    ),
+    Route(
+        method="GET", path="/healthz", name="health", handler=operations.health, role=None, is_for_probes=True,
+        answer=Health,
+        summary="Whether the process answers",
+    ),
+    Route(
+        method="GET", path="/readyz", name="readiness", handler=operations.readiness, role=None, is_for_probes=True,
+        answer=Health,
+        summary="Whether the server takes requests",
+    ),
+    Route(
+        method="GET", path="/openapi.json", name="document", handler=operations.document, role=None, answer=Raw,
+        summary="This description of the API",
+    ),
+)
+# fmt: on

@@ -1,0 +1,136 @@
+"""What requests look like over HTTP where they are more than a message of `aiki.model.wire`.
+
+The rule: whoever has only `curl` need not make ids or hashes: what may be left out is filled in here. A request that
+brings its ids can be repeated; one that does not, cannot.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Raw, Struct
+
+from aiki.model.lifecycle import Status
+from aiki.model.wire import RunOptions
+
+__all__ = [
+    "Asked",
+    "AskedEvent",
+    "AskedJournal",
+    "AskedPage",
+    "AskedReference",
+    "AskedResult",
+    "AskedRun",
+    "AskedRuns",
+    "AskedValue",
+    "Health",
+    "Nothing",
+    "RequestBody",
+    "StartBody",
+]
+
+RunId = Annotated[str, Meta(description="The run's id: a UUID in lower case.")]
+Namespace = Annotated[str, Meta(description="The namespace; by default the key's, or `default`.")]
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the address of a request may say: its path and its query. Anything else is refused as a slip."""
+
+
+class Nothing(Asked, frozen=True):
+    """Nothing."""
+
+
+class AskedRun(Asked, frozen=True):
+    """Which run."""
+
+    run_id: RunId
+    namespace: Namespace | None = None
+
+
+class AskedResult(AskedRun, frozen=True):
+    """Which run, and how long to wait for its end."""
+
+    wait: Annotated[float, Meta(ge=0, le=600, description="Seconds to wait for the end.")] = 0.0
+
+
+class AskedJournal(AskedRun, frozen=True):
+    """Which run's journal."""
+
+    after_seq: Annotated[int, Meta(ge=0, description="The last entry that is known already.")] = 0
+
+
+class AskedValue(AskedRun, frozen=True, kw_only=True):
+    """Which published value."""
+
+    name: Annotated[str, Meta(description="The key of `run.set(key, value)`.")]
+
+
+class AskedEvent(AskedRun, frozen=True, kw_only=True):
+    """Which event, and what makes a second copy of it the same."""
+
+    name: Annotated[str, Meta(description="The event's name, with `-` for `_`.")]
+    reference_id: (
+        Annotated[str, Meta(description="A second event of this name and reference id is ignored.")] | None
+    ) = None
+    message_id: Annotated[str, Meta(description="A UUID: the event repeated with it is one event.")] | None = None
+
+
+class AskedReference(Asked, frozen=True):
+    """Which run, by what its starter calls it."""
+
+    workflow: str
+    reference_id: str
+    namespace: Namespace | None = None
+
+
+class AskedRuns(Asked, frozen=True):
+    """Which runs; what is left out does not narrow."""
+
+    namespace: Namespace | None = None
+    workflow: str | None = None
+    version: str | None = None
+    status: Annotated[tuple[Status, ...], Meta(description="May be given more than once.")] = ()
+    reference_id: str | None = None
+    parent_id: str | None = None
+    tag: Annotated[tuple[str, ...], Meta(description="`name:value`; may be given more than once.")] = ()
+    started_after_ms: int | None = None
+    started_before_ms: int | None = None
+    cursor: Annotated[str, Meta(description="`next_cursor` of the page before.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+
+
+class AskedPage(Asked, frozen=True):
+    """Which part of the journal of a run that a session owns."""
+
+    session_id: str
+    run_id: RunId
+    epoch: int
+    after_seq: Annotated[int, Meta(ge=0)] = 0
+
+
+class StartBody(Struct, frozen=True):
+    """Start a run: the arguments by parameter name.
+
+    `run_id`, a UUIDv7 of the caller's, makes the start repeatable; `input_hash` is the SHA-256 of the input as the
+    caller knows it, and made from the canonical input where it is left out.
+    """
+
+    workflow: str
+    version: str
+    input: Raw = Raw(b"{}")
+    run_id: str | None = None
+    namespace: Namespace | None = None
+    input_hash: str | None = None
+    options: RunOptions = RunOptions()
+
+
+class RequestBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why, and the request's id: repeated with it, it is one request."""
+
+    reason: str | None = None
+    message_id: str | None = None
+
+
+class Health(Struct, frozen=True):
+    """How the server is."""
+
+    status: str
