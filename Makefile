@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help venv check test demo format clean
+.PHONY: help venv check test demo bench format clean
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
@@ -18,6 +18,7 @@ help:
 	@echo "make demo     watch a workflow survive kill -9 (10 seconds; the first time also makes .venv)"
 	@echo "make test     run every test, and every example of the documentation"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
+	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency (about a minute)"
 	@echo "make format   put the code in the form that make check wants"
 	@echo "make venv     make .venv with all that the above need"
 	@echo "make clean    remove .venv, caches and builds"
@@ -28,6 +29,9 @@ demo: $(RUNTIME)
 
 test: $(DEV)
 	@$(BIN)/pytest -n $(WORKERS)
+
+bench: $(RUNTIME)
+	@$(BIN)/python bench/embedded.py
 
 check: $(DEV)
 	@$(BIN)/ruff format --check --quiet . || { echo "make format puts that right"; exit 1; }
