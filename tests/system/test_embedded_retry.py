@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ async def test_attempts_are_counted_on_across_a_restart(tmp_path: Path, parked: 
 
 async def test_retry_after_is_no_sooner_than_asked_nor_than_the_policy() -> None:
     times = Times()
-    asked = iter([120, timedelta(seconds=1)])
+    asked: Iterator[float | timedelta] = iter([120, timedelta(seconds=1)])
 
     @task(retry=Retry.fixed(3, delay=10))
     async def busy() -> str:
@@ -234,9 +235,7 @@ async def test_an_attempt_of_an_async_task_is_cancelled_at_its_timeout_and_retri
         try:
             await hang.start(run)
         except TaskFailed as error:
-            assert error.is_type(TimedOut)
-            assert error.is_type(TimeoutError)
-            return error.message
+            return error.message if error.is_type(TimedOut) and error.is_type(TimeoutError) else ""
         return ""
 
     async with testing.local(workflows=[hanging_v1]) as env:
@@ -292,8 +291,16 @@ async def test_a_failed_task_tells_the_same_on_replay_as_the_first_time() -> Non
         except TaskFailed as error:
             bases = (error.is_type(Deep), error.is_type(Broken), error.is_type(LookupError), error.is_type(OSError))
             seen.append(
-                (str(error), error.message, error.task, error.error_type, error.details, error.attempts)
-                + (error.traceback, bases)
+                (
+                    str(error),
+                    error.message,
+                    error.task,
+                    error.error_type,
+                    error.details,
+                    error.attempts,
+                    error.traceback,
+                    bases,
+                )
             )
         await run.sleep("a while", 60)
 
@@ -302,12 +309,7 @@ async def test_a_failed_task_tells_the_same_on_replay_as_the_first_time() -> Non
 
     first, replayed = seen
     assert first == replayed
-    assert (
-        first[0]
-        == "task explode failed after 2 attempts: test_a_failed_task_tells_the_same_on_replay_as_the_first_time.<locals>.Deep: number 7".replace(
-            "test_a_failed_task_tells_the_same_on_replay_as_the_first_time.<locals>.", ""
-        )
-    )
+    assert first[0] == "task explode failed after 2 attempts: Deep: number 7"
     assert first[1:3] == ("number 7", "explode")
     assert first[5] == 2
     assert "raise Deep(" in first[6]
@@ -430,19 +432,22 @@ async def test_an_event_that_a_failed_attempt_took_is_taken_again_by_the_next() 
     class Go(aiki.Events):
         go: aiki.Event[int]
 
+    tries: list[str] = []
     taken: list[int] = []
 
     @task
-    async def use(number: int) -> int:
-        taken.append(number)
-        if len(taken) < 2:
+    async def attempt() -> None:
+        tries.append("")
+        if len(tries) < 2:
             raise Broken
-        return number
 
     @workflow("eventful").version("1", events=Go, retry=Retry.fixed(2, delay=5))
     async def eventful_v1(run: Run[Go]) -> int:
-        first = await run.events.go.wait()
-        return await use.start(run, first.data)
+        try:
+            await attempt.start(run)
+        finally:
+            taken.append((await run.events.go.wait()).data)
+        return taken[-1]
 
     async with testing.local(workflows=[eventful_v1]) as env:
         handle = await eventful_v1.start(env)
