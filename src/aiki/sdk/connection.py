@@ -128,10 +128,9 @@ class Connection:
         return _standing(await self._sends.call(event))
 
     async def control(self, run_id: str, verb: Verb, *, reason: str | None = None) -> Standing:
-        """Cancel, terminate, wake or requeue a run.
+        """Cancel, terminate, wake or requeue a run; on one that has ended it changes nothing.
 
         Raises:
-            RunEnded: it has ended.
             RunNotFound: there is no such run.
         """
         request = Control(namespace=self.namespace, run_id=run_id, message_id=self.new_id(), verb=verb, reason=reason)

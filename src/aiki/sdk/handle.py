@@ -96,10 +96,10 @@ class Handle(Generic[R, E]):
         """Ask the run to cancel. Its code gets `CancelledError` and may clean up.
 
         Returns:
-            Whether anything changed: False if a cancellation was asked for already.
+            Whether anything changed: False if a cancellation was asked for already, or the run has ended.
 
         Raises:
-            RunEnded: it has ended.
+            RunNotFound: there is no such run.
         """
         return (await self._connection.control(self.id, "cancel", reason=reason)).changed
 
@@ -107,15 +107,15 @@ class Handle(Generic[R, E]):
         """End the run as cancelled at once, without clean-up.
 
         Returns:
-            Whether anything changed.
+            Whether anything changed: False if the run has ended.
 
         Raises:
-            RunEnded: it has ended.
+            RunNotFound: there is no such run.
         """
         return (await self._connection.control(self.id, "terminate", reason=reason)).changed
 
     async def wake(self) -> bool:
-        """End what the run sleeps in now, be it a sleep, a delayed start or the delay before a retry.
+        """End what the run sleeps in now, be it a sleep or a delayed start.
 
         Returns:
             Whether anything slept. If not, nothing happens.
