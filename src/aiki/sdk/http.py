@@ -1,0 +1,291 @@
+"""The road to a server elsewhere: messages as JSON over HTTP.
+
+The rule: each call is one request that may be repeated, or a few in a row where it is too large for one; a server that
+is away, busy or silent is `Unavailable`, and every other refusal is the error that its code names. Nothing is opened
+before the first request.
+"""
+
+import importlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Raw, Struct
+
+from aiki.errors import AikiError, PayloadTooLarge, RunNotFound, Unauthorized, Unavailable
+from aiki.model.wire import (
+    Announce,
+    Commit,
+    CommitAnswer,
+    Control,
+    Goodbye,
+    HandBack,
+    JournalPage,
+    Message,
+    PollAnswer,
+    PollRequest,
+    Problem,
+    RunFilter,
+    RunInfo,
+    RunPage,
+    SendEvent,
+    Standing,
+    Started,
+    StartRun,
+    WaitAnswer,
+    WaitRequest,
+)
+from aiki.sdk.failures import error_of_problem
+from aiki.sdk.http_address import Address, Answer, Road, address_of
+
+__all__ = ["HttpTransport"]
+
+MS_PER_S: Final = 1000
+PATIENCE_MS: Final = 2_000  # how long an answer may take beyond what was asked for, before it counts as lost
+PATIENCE_POLL_MS: Final = 600  # a poll holds a session alive: with its 2 s, a lost answer is noticed within 3
+PATIENCE_GOODBYE_MS: Final = 10_000
+PATIENCE_MS_MAX: Final = 30_000
+BYTES_PER_MS: Final = 1_000  # what a slow connection carries
+PART_BYTES_MAX: Final = 8 * 1024 * 1024  # a quarter of what a server takes by default
+PART_ITEMS_MAX: Final = 1_000
+
+AWAY: Final = frozenset({408, 429, 502, 503, 504})  # whoever says it, the call may be repeated
+CODES: Final[Mapping[str, str]] = {  # what only HTTP knows, as the error that a caller knows
+    "forbidden": Unauthorized.code,
+    "body_too_large": PayloadTooLarge.code,
+    "value_not_found": RunNotFound.code,
+    "request_timeout": Unavailable.code,
+}
+
+T = TypeVar("T")
+
+
+class _Details(Struct, frozen=True):
+    """Problem details, of which the rest is for people."""
+
+    code: str
+    detail: str = ""
+    path: str | None = None
+    facts: dict[str, str | int | None] = {}
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DETAILS: Final = msgspec.json.Decoder(_Details)
+_STARTED: Final = msgspec.json.Decoder(list[Started])
+_STANDINGS: Final = msgspec.json.Decoder(list[Standing])
+_COMMITTED: Final = msgspec.json.Decoder(list[CommitAnswer])
+_WAITED: Final = msgspec.json.Decoder(WaitAnswer)
+_INFO: Final = msgspec.json.Decoder(RunInfo)
+_PAGE: Final = msgspec.json.Decoder(RunPage)
+_RAW: Final = msgspec.json.Decoder(Raw)
+_JOURNAL: Final = msgspec.json.Decoder(JournalPage)
+_POLLED: Final = msgspec.json.Decoder(PollAnswer)
+
+
+class HttpTransport:
+    """What `Transport` asks for, given by a server over HTTP.
+
+    Args:
+        url: of the server: `http://host:port`, `https://host`, `unix:///path`; by default AIKI_URL, else port 9850 here.
+        api_key: by default AIKI_API_KEY.
+        environment: where these two variables are looked up.
+
+    Raises:
+        ValueError: `url` is none.
+    """
+
+    def __init__(
+        self, url: str | None = None, api_key: str | None = None, *, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self._address: Address = address_of(url, environment)
+        self._api_key = api_key or environment.get("AIKI_API_KEY") or None
+        self._road: Road | None = None
+        self._is_closed = False
+        self._patience_ms: dict[str, int] = {}
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._address.url
+
+    async def close(self) -> None:
+        """Close all connections. Nothing is sent after it."""
+        self._is_closed = True
+        road, self._road = self._road, None
+        if road is not None:
+            await road.close()
+
+    def __repr__(self) -> str:
+        return f"<HttpTransport to {self.url}>"
+
+    # -------------------------------------------------------------------------------------------------------- clients
+
+    async def start(self, starts: Sequence[StartRun]) -> list[Started]:
+        """Start many runs; one answer for each, in order."""
+        return await self._many("/v1/runs", starts, _STARTED)
+
+    async def send(self, events: Sequence[SendEvent]) -> list[Standing]:
+        """Send many events; one answer for each, in order."""
+        return await self._many("/v1/events", events, _STANDINGS)
+
+    async def control(self, requests: Sequence[Control]) -> list[Standing]:
+        """Cancel, terminate, wake or requeue; one answer for each, in order."""
+        return await self._many("/v1/controls", requests, _STANDINGS)
+
+    async def wait(self, request: WaitRequest) -> WaitAnswer:
+        """Wait for the end of any of many runs."""
+        return self._decoded(await self._post("/v1/runs/wait", request, answer_ms=request.wait_ms), _WAITED)
+
+    async def info(self, namespace: str, run_id: str) -> RunInfo | None:
+        """Return a run with payloads and open waits, or None."""
+        return await self._found(f"/v1/runs/{_segment(run_id)}", {"namespace": namespace}, _INFO)
+
+    async def by_reference(self, namespace: str, workflow: str, reference_id: str) -> RunInfo | None:
+        """Return the run that bears a reference id, or None."""
+        asked = {"namespace": namespace, "workflow": workflow, "reference_id": reference_id}
+        return await self._found("/v1/runs/by-reference", asked, _INFO)
+
+    async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
+        """Return what a run published under `name`, or None."""
+        path = f"/v1/runs/{_segment(run_id)}/values/{_segment(name)}"
+        return await self._found(path, {"namespace": namespace}, _RAW)
+
+    async def journal(self, namespace: str, run_id: str, after_seq: int) -> JournalPage:
+        """Return a page of a run's journal, for people."""
+        asked = {"namespace": namespace, "after_seq": str(after_seq)}
+        try:
+            return await self._get(f"/v1/runs/{_segment(run_id)}/journal", asked, _JOURNAL)
+        except RunNotFound as error:
+            return JournalPage(run_id, 0, problem=Problem(error.code, error.message, {"run_id": run_id}))
+
+    # -------------------------------------------------------------------------------------------------------- workers
+
+    async def announce(self, announce: Announce) -> PollAnswer:
+        """Open a session."""
+        return self._decoded(await self._post("/v1/worker/announce", announce), _POLLED)
+
+    async def poll(self, request: PollRequest) -> PollAnswer:
+        """Renew the session, state what is held, bring work."""
+        answer_ms = request.wait_ms
+        answer = await self._post("/v1/worker/poll", request, answer_ms=answer_ms, patience_ms=PATIENCE_POLL_MS)
+        return self._decoded(answer, _POLLED)
+
+    async def commit(self, commits: Sequence[Commit]) -> list[CommitAnswer]:
+        """Make turns durable; one answer for each, in order."""
+        return await self._many("/v1/worker/commit", commits, _COMMITTED)
+
+    async def fetch(self, session_id: str, run_id: str, epoch: int, after_seq: int) -> JournalPage:
+        """Return the next page of the journal of a run that the session owns."""
+        asked = {"session_id": session_id, "run_id": run_id, "epoch": str(epoch), "after_seq": str(after_seq)}
+        return await self._get("/v1/worker/journal", asked, _JOURNAL)
+
+    async def hand_back(self, request: HandBack) -> None:
+        """Give up claims."""
+        await self._post("/v1/worker/hand-back", request)
+
+    async def goodbye(self, request: Goodbye) -> None:
+        """End a session."""
+        await self._post("/v1/worker/goodbye", request, patience_ms=PATIENCE_GOODBYE_MS)
+
+    # ------------------------------------------------------------------------------------------------------- requests
+
+    async def _many(self, path: str, items: Sequence[Message], decoder: msgspec.json.Decoder[list[T]]) -> list[T]:
+        answers: list[T] = []
+        for body in _parts(items):
+            part: list[T] = self._decoded(await self._ask("POST", path, body=body), decoder)
+            answers += part
+        if len(answers) != len(items):
+            raise Unavailable(f"{len(items)} items were sent to {self.url}, and {len(answers)} answers came")
+        return answers
+
+    async def _found(self, path: str, asked: Mapping[str, object], decoder: msgspec.json.Decoder[T]) -> T | None:
+        try:
+            return await self._get(path, asked, decoder)
+        except RunNotFound:
+            return None
+
+    async def _get(self, path: str, asked: Mapping[str, object], decoder: msgspec.json.Decoder[T]) -> T:
+        return self._decoded(await self._ask("GET", f"{path}?{urlencode(asked, doseq=True)}"), decoder)
+
+    async def _post(self, path: str, message: Message, *, answer_ms: int = 0, patience_ms: int = PATIENCE_MS) -> Answer:
+        body = _ENCODER.encode(message)
+        return await self._ask("POST", path, body=body, answer_ms=answer_ms, patience_ms=patience_ms)
+
+    async def _ask(
+        self, method: str, path: str, *, body: bytes | None = None, answer_ms: int = 0, patience_ms: int = PATIENCE_MS
+    ) -> Answer:
+        """Return the answer to a request that a server took; how long it may take grows while none comes in time."""
+        kind = path if method == "POST" else method
+        patience_ms = self._patience_ms.get(kind, patience_ms)
+        timeout_ms = answer_ms + patience_ms + len(body or b"") // BYTES_PER_MS
+        try:
+            answer = await self._opened().ask(method, path, body=body, timeout_s=timeout_ms / MS_PER_S)
+        except TimeoutError as error:
+            self._patience_ms[kind] = min(2 * patience_ms, PATIENCE_MS_MAX)
+            raise Unavailable(
+                f"the Aiki server at {self.url} has not answered within {timeout_ms / MS_PER_S:g} s", url=self.url
+            ) from error
+        self._patience_ms.pop(kind, None)
+        if 200 <= answer.status < 300:
+            return answer
+        raise self._error_of(answer)
+
+    def _opened(self) -> Road:
+        if self._is_closed:
+            raise Unavailable("this transport is closed")
+        if self._road is None:
+            self._road = importlib.import_module("aiki.sdk.http_road").HttpRoad(self._address, api_key=self._api_key)
+        return self._road
+
+    def _decoded(self, answer: Answer, decoder: msgspec.json.Decoder[T]) -> T:
+        try:
+            return decoder.decode(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unavailable(f"what answers at {self.url} is no Aiki server of this version: {error}") from error
+
+    def _error_of(self, answer: Answer) -> AikiError:
+        """Return the error that a refusal means, whoever on the way has refused."""
+        try:
+            details = _DETAILS.decode(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            if answer.status in (401, 403):
+                return Unauthorized(f"{self.url} refuses this with status {answer.status}", url=self.url)
+            if answer.status in AWAY:
+                return Unavailable(f"the Aiki server at {self.url} is away: status {answer.status}", url=self.url)
+            return Unavailable(f"what answers at {self.url} is no Aiki server: status {answer.status}", url=self.url)
+        facts = details.facts if details.path is None else {**details.facts, "path": details.path}
+        code = Unavailable.code if answer.status in AWAY else CODES.get(details.code, details.code)
+        return error_of_problem(Problem(code, details.detail, facts))
+
+    async def list(self, runs: RunFilter) -> RunPage:
+        """Return a page of runs."""
+        asked: dict[str, object] = msgspec.to_builtins(runs)  # what is at its default is left out
+        asked["namespace"] = runs.namespace
+        asked["tag"] = [f"{name}:{value}" for name, value in runs.tags.items()]
+        asked.pop("tags", None)
+        return await self._get("/v1/runs", asked, _PAGE)
+
+
+def _parts(items: Sequence[Message]) -> Iterator[bytes]:
+    """Encode items as JSON arrays, as few as their bounds allow. An item that is too large alone goes alone."""
+    whole = _ENCODER.encode(items)
+    if len(items) <= PART_ITEMS_MAX and len(whole) <= PART_BYTES_MAX:
+        yield whole
+        return
+    part: list[bytes] = []
+    size_bytes = 0
+    for item in items:
+        text = _ENCODER.encode(item)
+        if part and (len(part) == PART_ITEMS_MAX or size_bytes + len(text) > PART_BYTES_MAX):
+            yield b"[%b]" % b",".join(part)
+            part, size_bytes = [], 0
+        part.append(text)
+        size_bytes += len(text)
+    yield b"[%b]" % b",".join(part)
+
+
+def _segment(name: str) -> str:
+    """Return a name as one segment of a path; dots too, for `.` and `..` would be steps."""
+    return quote(name, safe="").replace(".", "%2E")
