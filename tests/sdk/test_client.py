@@ -302,10 +302,26 @@ async def test_other_errors_are_not_repeated(transport: ScriptedTransport) -> No
 # -------------------------------------------------------------------------------------------------------------- lifetime
 
 
-async def test_a_client_without_a_road_says_how_to_get_one() -> None:
-    with pytest.raises(Unavailable, match=r"http://elsewhere:9850.*aiki\.local"):
-        async with Client("http://elsewhere:9850"):
-            pass
+async def test_where_no_server_is_a_call_says_so_in_time_and_how_to_start_one() -> None:
+    async with Client("http://localhost:1", timeout=0.05) as client:
+        with pytest.raises(Unavailable) as refused:
+            await client.runs.get(RUN_ID)
+
+    assert str(refused.value) == "no Aiki server at http://localhost:1. Start one: aiki dev"
+
+
+def test_a_client_takes_its_servers_address_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIKI_URL", "http://elsewhere:9850")
+
+    assert Client().url == "http://elsewhere:9850"
+    assert Client("http://here:9850").url == "http://here:9850"
+    monkeypatch.delenv("AIKI_URL")
+    assert Client().url == "http://localhost:9850"
+
+
+def test_an_address_that_is_none_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ValueError, match="localhost:9850"):
+        Client("localhost:9850")
 
 
 async def test_a_client_is_used_inside_its_with(transport: ScriptedTransport) -> None:

@@ -5,13 +5,14 @@ The rule: building one does no I/O; inside `async with` it has a connection, and
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from aiki.clock import Chance, Clock, SystemClock
-from aiki.errors import InvalidInput, Unavailable
+from aiki.errors import InvalidInput
 from aiki.model import payload
 from aiki.model.lifecycle import Status
 from aiki.model.payload import PAYLOAD_BYTES_MAX, Json
@@ -20,6 +21,8 @@ from aiki.sdk.connection import Connection
 from aiki.sdk.convert import Seconds, instant_ms, limit_ms
 from aiki.sdk.events import Events
 from aiki.sdk.handle import Handle
+from aiki.sdk.http import HttpTransport
+from aiki.sdk.http_address import address_of
 from aiki.sdk.info import RunInfo, RunPage, run_info, run_page
 from aiki.sdk.options import Options, with_options
 from aiki.sdk.serial import ANY
@@ -28,7 +31,6 @@ from aiki.sdk.waits import WAIT_MS
 
 __all__ = ["Client", "Runs"]
 
-URL_DEFAULT: Final = "http://localhost:9850"
 PAGE_RUNS_MAX: Final = 1_000
 
 
@@ -36,8 +38,8 @@ class Client:
     """Speaks with an Aiki server. Use it as `async with Client(...) as client:`; inside, it may be shared freely.
 
     Args:
-        url: the server's address.
-        api_key: the key that the server knows.
+        url: the server's address; by default AIKI_URL, else http://localhost:9850. `unix:///path` is one, too.
+        api_key: the key that the server knows; by default AIKI_API_KEY.
         namespace: of all that this client starts and sees; namespaces never see one another.
         timeout: how long a call is tried again while the server is away, seconds or timedelta.
         transport: another road to a server, such as that of `aiki.local`.
@@ -46,7 +48,7 @@ class Client:
         wait_ms: how long one request waits for the end of runs.
 
     Raises:
-        ValueError: `timeout` is not positive.
+        ValueError: `timeout` is not positive, or `url` is no address.
         InvalidInput: `namespace` cannot name one.
     """
 
@@ -63,9 +65,9 @@ class Client:
         wait_ms: int = WAIT_MS,
     ) -> None:
         payload.check_name(namespace, "a namespace")
-        self.url = url or URL_DEFAULT
+        self.url = address_of(url, os.environ if transport is None else {}).url
         self.namespace = namespace
-        self._api_key = api_key
+        self._api_key = api_key or os.environ.get("AIKI_API_KEY") or None
         self._timeout_ms = limit_ms(timeout, "timeout") or 0
         if self._timeout_ms < 1:
             raise ValueError(f"timeout is {timeout!r}: it must be positive")
@@ -97,21 +99,11 @@ class Client:
         return self.connection.transport
 
     async def __aenter__(self) -> Self:
-        """Open the connection.
-
-        Raises:
-            Unavailable: there is no road to the server.
-        """
+        """Open the connection. Nothing is sent yet: whether a server is there shows with the first call."""
         if self._connection is not None:
             raise RuntimeError("the client is open already: enter it once, and share it")
-        if self._transport is None:
-            raise Unavailable(
-                f"cannot reach {self.url}: this version of Aiki speaks with a server in its own process only. "
-                'Use: async with aiki.local("aiki.db", workflows=[...]) as client:',
-                url=self.url,
-            )
         self._connection = Connection(
-            self._transport,
+            self._transport or HttpTransport(self.url, self._api_key),
             namespace=self.namespace,
             timeout_ms=self._timeout_ms,
             clock=self.clock,
