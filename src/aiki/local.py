@@ -54,7 +54,7 @@ async def local(
     """
     clock, chance = SystemClock(), Chance()
     async with (
-        Server(database, clock=clock, chance=chance) as server,
+        Server(database, clock=clock, chance=chance, is_embedded=True) as server,
         Client(namespace=namespace, transport=server.transport(), clock=clock, chance=chance) as client,
     ):
         if not workflows:

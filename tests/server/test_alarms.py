@@ -13,7 +13,7 @@ from aiki.model.lifecycle import Status
 from aiki.model.wire import ChildStart, Outcome, RunFilter
 from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS
 from aiki.server.server import Server
-from tests.server.world import QUEUE, ServerWorld, nap, turn
+from tests.server.world import QUEUE, ServerWorld, nap, settled, turn
 
 
 async def test_a_delayed_run_is_queued_only_once_its_time_has_come(world: ServerWorld) -> None:
@@ -104,6 +104,7 @@ async def test_a_session_that_nobody_renews_gives_its_runs_back(world: ServerWor
     starts = [world.start_request() for _ in range(EXPIRY_ROWS + 5)]
     await world.do(world.calls.start(starts))
     await worker.poll()
+    stopped = await worker.wait(capacity=0)  # its connection stands, and it does nothing any more
     await world.step()
 
     for _ in range(9):
@@ -115,6 +116,7 @@ async def test_a_session_that_nobody_renews_gives_its_runs_back(world: ServerWor
     await world.step()
     assert (await world.server.store.count(RunFilter())) == {Status.QUEUED: len(starts)}
     assert (await worker.poll(wait_ms=2_000)).session_over
+    await settled(stopped)
 
 
 async def test_a_session_that_polls_is_kept(world: ServerWorld) -> None:
@@ -140,11 +142,13 @@ async def test_nobody_is_expired_before_the_server_has_worked_for_a_lease(world:
     await world.step()
     assert (await world.info(run_id)).status is Status.RUNNING
 
-    await worker.poll()
+    stopped = await worker.wait(capacity=0)
     for _ in range(9):
         world.clock.advance(seconds=1)
         await world.step()
     assert (await world.info(run_id)).status is Status.RUNNING
+    await worker.poll()
+    await settled(stopped)
 
 
 async def test_an_alarm_that_comes_to_nothing_does_not_keep_the_loop_busy(

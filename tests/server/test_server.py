@@ -43,7 +43,7 @@ asyncio.run(hold())
 """
 
 
-async def test_a_killed_server_leaves_its_runs_to_the_next_at_once(tmp_path: Path) -> None:
+async def test_a_killed_embedded_server_leaves_its_runs_to_the_next_at_once(tmp_path: Path) -> None:
     path = tmp_path / "aiki.db"
     places = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
     with subprocess.Popen(
@@ -60,7 +60,7 @@ async def test_a_killed_server_leaves_its_runs_to_the_next_at_once(tmp_path: Pat
         assert refused.value.pid == process.pid
         process.kill()
 
-    async with Server(path) as server:
+    async with Server(path, is_embedded=True) as server:
         assert await server.store.count(RunFilter()) == {Status.QUEUED: 3}
         assert await server.store.live_sessions(limit=10) == []
         crashes = sorted(run.crashes for run in (await server.store.list_runs(RunFilter())).runs)

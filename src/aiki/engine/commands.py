@@ -118,13 +118,18 @@ class RingAlarm(Struct, frozen=True):
 
 
 class ExpireSession(Struct, frozen=True):
-    """A session may be over: its lease has passed, or (`at_opening`) its process held this database before us.
+    """A session may be over: its lease has passed, its process held this database before us, or it is silent.
 
     Answer: `Returned`; while it says `more`, the command is to be repeated.
+
+    Attributes:
+        at_opening: its process is gone for sure.
+        silent_after: it has been silent since the poll of this number, unless a newer one has come.
     """
 
     session_id: str
     at_opening: bool = False
+    silent_after: int | None = None
 
 
 Command: TypeAlias = (

@@ -75,7 +75,7 @@ def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer:
             return sessions.goodbye(ws, request)
         case RingAlarm(run_id):
             return alarms.ring(ws, run_id)
-        case ExpireSession(session_id, at_opening):
-            return sessions.expire(ws, session_id, at_opening=at_opening)
+        case ExpireSession(session_id, at_opening, silent_after):
+            return sessions.expire(ws, session_id, at_opening=at_opening, silent_after=silent_after)
         case _:
             assert_never(command)

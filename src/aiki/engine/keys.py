@@ -58,7 +58,7 @@ def keys_of(command: Command, keys: Keys) -> None:
         case RingAlarm(run_id):
             _may_end(run_id, keys)
             keys.cascading.add(run_id)
-        case ExpireSession(session_id, _):
+        case ExpireSession(session_id, _, _):
             keys.sessions.add(session_id)
             keys.expiring.add(session_id)
         case _:

@@ -90,12 +90,13 @@ def _retell(ws: WorkingSet, request: PollRequest, owned: list[RunRow]) -> tuple[
     return tuple(row.id for row in missing)
 
 
-def expire(ws: WorkingSet, session_id: str, *, at_opening: bool) -> Returned:
-    """End a session whose lease has passed, and take back what it held."""
+def expire(ws: WorkingSet, session_id: str, *, at_opening: bool, silent_after: int | None) -> Returned:
+    """End a session whose lease has passed, or that is gone or silent, and take back what it held."""
     session = ws.sessions.get(session_id)
     if session is None:
         return Returned(session_id)
-    if not session.is_over and not at_opening and session.expires_at_ms > ws.now_ms:
+    is_silent = silent_after is not None and session.poll <= silent_after
+    if not (session.is_over or at_opening or is_silent) and session.expires_at_ms > ws.now_ms:
         return Returned(session_id)  # renewed meanwhile
     return _take_back(ws, session, reason=Reason.WORKER_LOST)
 

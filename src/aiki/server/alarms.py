@@ -1,4 +1,4 @@
-"""What happens because time has passed: due runs, and sessions that nobody renewed.
+"""What happens because time has passed: due runs, and sessions that nobody renewed or that fell silent.
 
 The rule: an alarm is a reason to ask the engine, which judges again under the lock; and time comes from the clock that
 was handed in. The loop sleeps until the nearest alarm it knows of, which each transaction can bring nearer, and at most
@@ -7,7 +7,7 @@ one sweep: a sweep also finds what a lost hint should have told.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -18,6 +18,7 @@ from aiki.errors import Unavailable
 from aiki.model.wire import Standing
 from aiki.model.working_set import WorkingSet
 from aiki.server.pipeline import Pipeline
+from aiki.server.presence import Presence
 from aiki.store.base import Store
 
 __all__ = ["Alarms"]
@@ -28,6 +29,9 @@ SESSIONS_MAX: Final = 1_000
 RETURNS_MAX: Final = 100_000  # transactions for the runs of one session
 FRUITLESS_MAX: Final = 3  # rounds in a row in which what seemed due was not: others may have been faster, once or twice
 MISSED_SWEEPS: Final = 3  # so many sweeps late, and it was the server that stood still, not its workers
+OVERSLEPT_MS: Final = 500  # the same, for those who are silent: they are judged sooner
+NOBODY: Final = ""  # a session that there is not
+RETURN_SWEEPS: Final = 10  # after so many, runs are looked for whose return to the queue was interrupted
 
 _log = logging.getLogger("aiki.server")
 
@@ -36,20 +40,31 @@ class Alarms:
     """The loop that looks at the clock.
 
     Args:
+        presence: who is silent.
         sweep: looked after at each sweep: whatever else must not rely on hints alone.
     """
 
     def __init__(
-        self, store: Store, pipeline: Pipeline, *, clock: Clock, config: Config, sweep: Callable[[], Awaitable[None]]
+        self,
+        store: Store,
+        pipeline: Pipeline,
+        *,
+        presence: Presence,
+        clock: Clock,
+        config: Config,
+        sweep: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._pipeline = pipeline
+        self._presence = presence
         self._clock = clock
         self._config = config
         self._sweep = sweep
         self._nearest_ms: int | None = 0  # the nearest alarm known of; 0: look
         self._next_sweep_ms = clock.monotonic_ms()
+        self._sweeps = 0
         self._judged_from_ms = clock.monotonic_ms()  # sessions are judged a lease after this
+        self._awake_by_ms = clock.monotonic_ms()  # when the loop steps again at the latest, unless it is held up
         self._nearer = asyncio.Event()
         self._fruitless = 0
 
@@ -69,18 +84,29 @@ class Alarms:
     async def step(self) -> float:
         """Do what is due, and return how many milliseconds the loop may sleep unless an alarm comes nearer."""
         self._nearer.clear()
+        wait_ms = await self._do_due()
+        self._awake_by_ms = self._clock.monotonic_ms() + wait_ms
+        return wait_ms
+
+    async def _do_due(self) -> float:
+        if self._clock.monotonic_ms() - self._awake_by_ms > OVERSLEPT_MS:
+            self._presence.forgive()
         try:
             await self._ring_due()
+            await self._judge_the_silent()
             if self._clock.monotonic_ms() >= self._next_sweep_ms:
                 await self._sweep_now()
         except Unavailable as error:
             _log.warning("alarms wait for the database: %s", error)
             self._nearest_ms = 0
             return self._config.sweep_ms
-        left_ms = max(0.0, self._next_sweep_ms - self._clock.monotonic_ms())
-        if self._nearest_ms is None:
-            return left_ms
-        return max(0.0, min(left_ms, self._nearest_ms - self._clock.now_ms()))
+        wait_ms = self._next_sweep_ms - self._clock.monotonic_ms()
+        if self._nearest_ms is not None:
+            wait_ms = min(wait_ms, self._nearest_ms - self._clock.now_ms())
+        silent_ms = self._presence.next_ms()
+        if silent_ms is not None:
+            wait_ms = min(wait_ms, silent_ms - self._clock.monotonic_ms())
+        return max(0.0, wait_ms)
 
     # ---------------------------------------------------------------------------------------------------------- runs
 
@@ -118,36 +144,64 @@ class Alarms:
 
     # ------------------------------------------------------------------------------------------------------- sessions
 
-    async def end_sessions_of_the_dead(self) -> None:
-        """End the sessions that the last holder of the database had open, and return their runs. Called at opening."""
-        for _ in range(RETURNS_MAX):
+    async def open(self, *, is_embedded: bool) -> None:
+        """End the sessions of the dead, and return their runs. Called once, before anything else.
+
+        Args:
+            is_embedded: all workers of before lived in the process that held the database, and so are dead.
+        """
+        for _ in range(RETURNS_MAX if is_embedded else 0):
             live = await self._store.live_sessions(limit=SESSIONS_MAX)
-            await self._end(live, at_opening=True)
+            await self._end(ExpireSession(session_id, at_opening=True) for session_id in live)
             if len(live) < SESSIONS_MAX:
                 break
-        await self._end(await self._store.unreturned_sessions(limit=SESSIONS_MAX), at_opening=True)
+        await self._return_the_rest()
 
-    async def _end(self, session_ids: Sequence[str], *, at_opening: bool) -> None:
-        for first in range(0, len(session_ids), SESSIONS_AT_ONCE):
-            some = session_ids[first : first + SESSIONS_AT_ONCE]
-            await asyncio.gather(*(self.end_session(session_id, at_opening=at_opening) for session_id in some))
+    async def _end(self, judged: Iterable[ExpireSession]) -> None:
+        """End those sessions that are over, and return their runs."""
+        commands = list(judged)
+        for first in range(0, len(commands), SESSIONS_AT_ONCE):
+            some = commands[first : first + SESSIONS_AT_ONCE]
+            await asyncio.gather(*(self._end_one(command) for command in some))
 
-    async def end_session(self, session_id: str, *, at_opening: bool = False) -> None:
+    async def _end_one(self, command: ExpireSession) -> None:
         """End a session if it is over, and return its runs, in as many transactions as that takes."""
         for _ in range(RETURNS_MAX):
-            returned = await self._pipeline.ask(ExpireSession(session_id, at_opening))
+            returned = await self._pipeline.ask(command)
             if not returned.more:
                 return
-        _log.error("session %s still owns runs after %d transactions", session_id, RETURNS_MAX)
+        _log.error("session %s still owns runs after %d transactions", command.session_id, RETURNS_MAX)
+
+    async def _return_the_rest(self) -> None:
+        """Return what sessions that are over still own: their return was interrupted, as when the database went away."""
+        unreturned = await self._store.unreturned_sessions(limit=SESSIONS_MAX)
+        await self._end(ExpireSession(session_id) for session_id in unreturned)
+
+    async def _judge_the_silent(self) -> None:
+        """Have those judged who have been silent all the time that this server could have heard them."""
+        if self._pipeline.able_since_ms is None:
+            self._presence.forgive()
+            return
+        silent = self._presence.take_silent()
+        if silent:
+            _log.info("%d workers have fallen silent", len(silent))
+            await self._end(ExpireSession(found.session_id, silent_after=found.poll) for found in silent)
 
     async def _sweep_now(self) -> None:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._next_sweep_ms > MISSED_SWEEPS * self._config.sweep_ms:
             self._judged_from_ms = now_ms  # we stood still, and so heard of no renewal
         self._next_sweep_ms = now_ms + self._config.sweep_ms
+        if self._pipeline.able_since_ms is None:
+            await self._pipeline.ask(
+                ExpireSession(NOBODY)
+            )  # where nothing is asked, nothing shows that it could be done
         able_since_ms = self._pipeline.able_since_ms
         if able_since_ms is not None and now_ms - max(able_since_ms, self._judged_from_ms) >= self._config.lease_ms:
             expired = await self._store.expired_sessions(now_ms=self._clock.now_ms(), limit=SESSIONS_MAX)
-            await self._end(expired, at_opening=False)
+            await self._end(ExpireSession(session_id) for session_id in expired)
+        self._sweeps += 1
+        if self._sweeps % RETURN_SWEEPS == 0:
+            await self._return_the_rest()
         self._note_nearest(await self._store.next_alarm_ms())
         await self._sweep()

@@ -21,6 +21,7 @@ from aiki.model.lifecycle import Status
 from aiki.model.run import Queue, RunRow
 from aiki.model.wire import Assignment, Lost, NewMail, PollAnswer, PollRequest
 from aiki.model.working_set import MAIL_ROWS, Claim, Keys, WorkingSet
+from aiki.server.presence import Presence
 from aiki.store.base import ClaimRows, Transaction
 
 __all__ = ["Dispatch", "Offering", "OpenPoll"]
@@ -34,8 +35,9 @@ LEFT_MAX: Final = 100_000
 class OpenPoll:
     """A poll that is not answered yet. It waits once its own command is decided; before that it is only asked."""
 
-    def __init__(self, request: PollRequest) -> None:
+    def __init__(self, request: PollRequest, opened_ms: float) -> None:
         self.request = request
+        self.opened_ms = opened_ms
         self.answer: asyncio.Future[PollAnswer] = asyncio.get_running_loop().create_future()
         self.is_waiting = False
         self.timer: asyncio.TimerHandle | None = None
@@ -74,7 +76,8 @@ class Dispatch:
         is_wanted: a transaction is wanted though no command is: runs may be ready that somebody waits for.
     """
 
-    def __init__(self, *, clock: Clock, config: Config) -> None:
+    def __init__(self, *, presence: Presence, clock: Clock, config: Config) -> None:
+        self._presence = presence
         self._clock = clock
         self._config = config
         self._open: dict[str, OpenPoll] = {}
@@ -99,7 +102,8 @@ class Dispatch:
         """
         if self._is_closed:
             raise Unavailable("the server closes")
-        poll = OpenPoll(request)
+        self._presence.heard(request.session_id)
+        poll = OpenPoll(request, self._clock.monotonic_ms())
         older = self._open.get(request.session_id)
         if older is not None and older.request.number > request.number:
             self._answer(poll)
@@ -123,6 +127,8 @@ class Dispatch:
         session_id = poll.request.session_id
         if self._open.get(session_id) is poll:
             del self._open[session_id]
+            note = self._presence.broken if poll.answer.cancelled() else self._presence.answered
+            note(session_id, poll.request.number)
             self._left.pop(session_id, None)  # to the end of the order
             self._left[session_id] = self._clock.monotonic_ms()
 
@@ -216,7 +222,9 @@ class Dispatch:
             return
         poll.is_waiting = True
         if poll.timer is None:
-            wait_ms = min(poll.request.wait_ms, self._config.poll_wait_ms)
+            # From its arrival on: whoever asked counts from there, and gives it up not much later.
+            waited_ms = self._clock.monotonic_ms() - poll.opened_ms
+            wait_ms = max(0.0, min(poll.request.wait_ms, self._config.poll_wait_ms) - waited_ms)
             poll.timer = asyncio.get_running_loop().call_later(wait_ms / MS_PER_S, self._answer, poll)
 
     def _mailed(self, ws: WorkingSet) -> list[Command]:

@@ -134,6 +134,8 @@ class Pipeline:
         if self._closed is not None:
             raise self._closed
         if len(self._queue) >= self._config.queued_commands_max:
+            if isinstance(command, Poll):
+                self.able_since_ms = None  # a session may end for want of a renewal that was refused
             raise Unavailable(f"the server is busy: {len(self._queue):,} commands wait. Come back in a moment.")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(command, answer, weight_bytes(command)))

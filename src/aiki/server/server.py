@@ -20,6 +20,7 @@ from aiki.server.alarms import Alarms
 from aiki.server.dispatch import Dispatch
 from aiki.server.inprocess import InProcessTransport
 from aiki.server.pipeline import Pipeline
+from aiki.server.presence import Presence
 from aiki.server.roster import Roster
 from aiki.server.service import Service
 from aiki.server.waiting import Waiting
@@ -44,6 +45,8 @@ class Server:
         chance: where the server's own id comes from.
         config: the settings.
         inline: use the database without threads, as in memory in any case.
+        is_embedded: all its workers live in this process, so sessions of before are of the dead: they end at once. Else
+            they have a lease's time to be renewed.
         is_stepped: run no loops; whoever made the server drives it with `step` and `complete`.
 
     Raises:
@@ -66,6 +69,7 @@ class Server:
         chance: Chance | None = None,
         config: Config | None = None,
         inline: bool = False,
+        is_embedded: bool = False,
         is_stepped: bool = False,
     ) -> None:
         self.clock = clock or SystemClock()
@@ -73,17 +77,19 @@ class Server:
         self.config = config or Config()
         self._path = _path_of(database)
         self._inline = inline
+        self._is_embedded = is_embedded
         self._is_stepped = is_stepped
         self._loops: list[asyncio.Task[None]] = []
         self._body: asyncio.Task[Any] | None = None
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the database, end the sessions of whoever held it before, and serve."""
+        """Open the database, end the sessions of the dead, and serve."""
         clock, config = self.clock, self.config
         self.id = self.chance.uuid7(now_ms=clock.now_ms())
         self.store = await SqliteStore.open(self._path, clock=clock, inline=self._inline)
-        self.dispatch = Dispatch(clock=clock, config=config)
+        self.presence = Presence(clock=clock, config=config)
+        self.dispatch = Dispatch(presence=self.presence, clock=clock, config=config)
         self.waiting = Waiting(self.store, clock=clock, config=config)
         self.roster = Roster(clock=clock, config=config)
         self.pipeline = Pipeline(
@@ -94,7 +100,9 @@ class Server:
             on_durable=self._note,
             on_uncertain=self.waiting.note_uncertainty,
         )
-        self.alarms = Alarms(self.store, self.pipeline, clock=clock, config=config, sweep=self._sweep)
+        self.alarms = Alarms(
+            self.store, self.pipeline, presence=self.presence, clock=clock, config=config, sweep=self._sweep
+        )
         self.service = Service(
             self.store,
             self.pipeline,
@@ -149,10 +157,10 @@ class Server:
 
     async def _begin(self) -> None:
         if self._is_stepped:
-            await self.complete(self.alarms.end_sessions_of_the_dead())
+            await self.complete(self.alarms.open(is_embedded=self._is_embedded))
             return
         self._start(self.pipeline.run(), "pipeline")
-        await self.alarms.end_sessions_of_the_dead()
+        await self.alarms.open(is_embedded=self._is_embedded)
         self._start(self.alarms.run(), "alarms")
         _log.info("server %s serves %s", self.id, self._path or MEMORY)
 

@@ -88,7 +88,9 @@ async def local(
     """
     clock, chance = VirtualClock(_virtual_loop()), Chance(seed=seed)
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(Server(database, clock=clock, chance=chance, config=CALM, inline=True))
+        server = await stack.enter_async_context(
+            Server(database, clock=clock, chance=chance, config=CALM, inline=True, is_embedded=True)
+        )
         env = await stack.enter_async_context(
             Environment(namespace=namespace, transport=server.transport(), clock=clock, chance=chance, wait_ms=WAIT_MS)
         )
