@@ -73,7 +73,7 @@ def result_of(run_id: str, end: RunEnd, *, codec: TypeCodec[R]) -> R:
     """
     if end.status is not Status.COMPLETED:
         raise error_of_end(run_id, end.status, failure=end.error)
-    return codec.decode(bytes(end.output) or payload.RAW_NULL)
+    return codec.decode(bytes(end.output) or payload.RAW_NULL, what=f"the output of run {run_id}")
 
 
 def wait_result_of(run_id: str, wanted: Terminal, *, end: RunEnd | None, codec: TypeCodec[R]) -> WaitResult[R]:

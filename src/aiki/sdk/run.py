@@ -202,7 +202,9 @@ class _RunEnd:
         def decode(answer: EventAnswer) -> EventResult[T]:
             if answer.timed_out:
                 return EventResult(name, None, timed_out=True)
-            return EventResult(name, codec.decode(bytes(answer.payload) or payload.RAW_NULL), timed_out=False)
+            return EventResult(
+                name, codec.decode(bytes(answer.payload) or payload.RAW_NULL, what=f"event {name}"), timed_out=False
+            )
 
         return self._host.wait_event(name, timeout_ms, decode=decode)
 

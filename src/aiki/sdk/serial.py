@@ -83,10 +83,11 @@ class TypeCodec(Generic[T]):
         """
         return self._encoded(value, None, for_address=True)
 
-    def decode(self, raw: bytes, *, at: Path = None) -> T:
+    def decode(self, raw: bytes, *, what: str = "", at: Path = None) -> T:
         """Return the value of the hinted type that canonical JSON stands for. Strict: "1" is no integer.
 
         Args:
+            what: how messages call it, where the path alone would not tell.
             at: where the value stands in something larger; messages then name that path.
 
         Raises:
@@ -96,8 +97,9 @@ class TypeCodec(Generic[T]):
             value: T = self._route.decode(raw)  # type: ignore[assignment]  # T is what the route was built for
         except Mismatch as mismatch:
             path = payload.path_text(at) + mismatch.path.removeprefix("$")
+            named = f"{what}: {path}" if what else path
             raise InvalidInput(
-                f"{path} does not fit {shown_hint(self.hint)}: {mismatch.reason}", path=path
+                f"{named} does not fit {shown_hint(self.hint)}: {mismatch.reason}", path=path
             ) from mismatch.__cause__
         return value
 

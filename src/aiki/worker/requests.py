@@ -23,7 +23,7 @@ def task_request(call: TaskCall) -> Request:
             failed = task_failed(entry.error, task=call.task.name, attempts=entry.attempts)
             mark_entry(failed, entry.seq)
             raise failed
-        return call.task.shape.returns.decode(bytes(entry.result))
+        return call.task.shape.returns.decode(bytes(entry.result), what=f"the result of task {call.task.name}")
 
     return Request(EntryKind.TASK, call.address, answer=answer, task=call)
 
