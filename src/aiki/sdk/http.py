@@ -43,10 +43,10 @@ from aiki.sdk.http_address import Address, Answer, Road, address_of
 __all__ = ["HttpTransport"]
 
 MS_PER_S: Final = 1000
-PATIENCE_MS: Final = 2_000  # how long an answer may take beyond what was asked for, before it counts as lost
-PATIENCE_POLL_MS: Final = 600  # a poll holds a session alive: with its 2 s, a lost answer is noticed within 3
-PATIENCE_GOODBYE_MS: Final = 10_000
+PATIENCE_MS: Final = 2_000
 PATIENCE_MS_MAX: Final = 30_000
+POLL_PATIENCE: Final = 0.3  # a poll holds a session alive: with its own 2 s, a lost answer is noticed within 3
+GOODBYE_PATIENCE: Final = 5.0  # what a session holds is returned in several transactions
 BYTES_PER_MS: Final = 1_000  # what a slow connection carries
 PART_BYTES_MAX: Final = 8 * 1024 * 1024  # a quarter of what a server takes by default
 PART_ITEMS_MAX: Final = 1_000
@@ -91,19 +91,26 @@ class HttpTransport:
         url: of the server: `http://host:port`, `https://host`, `unix:///path`; by default AIKI_URL, else port 9850 here.
         api_key: by default AIKI_API_KEY.
         environment: where these two variables are looked up.
+        patience_ms: how long an answer may take beyond what was asked for, before it counts as lost.
 
     Raises:
         ValueError: `url` is none.
     """
 
     def __init__(
-        self, url: str | None = None, api_key: str | None = None, *, environment: Mapping[str, str] = os.environ
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        environment: Mapping[str, str] = os.environ,
+        patience_ms: int = PATIENCE_MS,
     ) -> None:
         self._address: Address = address_of(url, environment)
         self._api_key = api_key or environment.get("AIKI_API_KEY") or None
         self._road: Road | None = None
         self._is_closed = False
-        self._patience_ms: dict[str, int] = {}
+        self._patience_ms = patience_ms
+        self._longer: dict[str, int] = {}  # that many times that, for kinds that were not answered lately
 
     @property
     def url(self) -> str:
@@ -169,7 +176,7 @@ class HttpTransport:
     async def poll(self, request: PollRequest) -> PollAnswer:
         """Renew the session, state what is held, bring work."""
         answer_ms = request.wait_ms
-        answer = await self._post("/v1/worker/poll", request, answer_ms=answer_ms, patience_ms=PATIENCE_POLL_MS)
+        answer = await self._post("/v1/worker/poll", request, answer_ms=answer_ms, patience=POLL_PATIENCE)
         return self._decoded(answer, _POLLED)
 
     async def commit(self, commits: Sequence[Commit]) -> list[CommitAnswer]:
@@ -187,7 +194,7 @@ class HttpTransport:
 
     async def goodbye(self, request: Goodbye) -> None:
         """End a session."""
-        await self._post("/v1/worker/goodbye", request, patience_ms=PATIENCE_GOODBYE_MS)
+        await self._post("/v1/worker/goodbye", request, patience=GOODBYE_PATIENCE)
 
     # ------------------------------------------------------------------------------------------------------- requests
 
@@ -209,25 +216,26 @@ class HttpTransport:
     async def _get(self, path: str, asked: Mapping[str, object], decoder: msgspec.json.Decoder[T]) -> T:
         return self._decoded(await self._ask("GET", f"{path}?{urlencode(asked, doseq=True)}"), decoder)
 
-    async def _post(self, path: str, message: Message, *, answer_ms: int = 0, patience_ms: int = PATIENCE_MS) -> Answer:
+    async def _post(self, path: str, message: Message, *, answer_ms: int = 0, patience: float = 1.0) -> Answer:
         body = _ENCODER.encode(message)
-        return await self._ask("POST", path, body=body, answer_ms=answer_ms, patience_ms=patience_ms)
+        return await self._ask("POST", path, body=body, answer_ms=answer_ms, patience=patience)
 
     async def _ask(
-        self, method: str, path: str, *, body: bytes | None = None, answer_ms: int = 0, patience_ms: int = PATIENCE_MS
+        self, method: str, path: str, *, body: bytes | None = None, answer_ms: int = 0, patience: float = 1.0
     ) -> Answer:
-        """Return the answer to a request that a server took; how long it may take grows while none comes in time."""
+        """Return the answer to a request that a server took; how long it may take doubles while none comes in time."""
         kind = path if method == "POST" else method
-        patience_ms = self._patience_ms.get(kind, patience_ms)
-        timeout_ms = answer_ms + patience_ms + len(body or b"") // BYTES_PER_MS
+        times = self._longer.get(kind, 1)
+        patience_ms = min(self._patience_ms * patience * times, PATIENCE_MS_MAX)
+        timeout_s = (answer_ms + patience_ms + len(body or b"") / BYTES_PER_MS) / MS_PER_S
         try:
-            answer = await self._opened().ask(method, path, body=body, timeout_s=timeout_ms / MS_PER_S)
+            answer = await self._opened().ask(method, path, body=body, timeout_s=timeout_s)
         except TimeoutError as error:
-            self._patience_ms[kind] = min(2 * patience_ms, PATIENCE_MS_MAX)
-            raise Unavailable(
-                f"the Aiki server at {self.url} has not answered within {timeout_ms / MS_PER_S:g} s", url=self.url
-            ) from error
-        self._patience_ms.pop(kind, None)
+            if patience_ms < PATIENCE_MS_MAX:
+                self._longer[kind] = 2 * times
+            message = f"the Aiki server at {self.url} has not answered within {timeout_s:.3g} s"
+            raise Unavailable(message, url=self.url) from error
+        self._longer.pop(kind, None)
         if 200 <= answer.status < 300:
             return answer
         raise self._error_of(answer)

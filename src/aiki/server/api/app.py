@@ -85,6 +85,11 @@ class Api:
         else:
             await self._router(scope, receive, send)
 
+    @property
+    def open_requests(self) -> int:
+        """How many requests are kept open now."""
+        return self._polls.count
+
     def shut_down(self) -> None:
         """Answer all requests that are kept open, at once, and keep none open from now on."""
         self._polls.shut_down()

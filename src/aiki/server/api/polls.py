@@ -36,6 +36,11 @@ class LongPolls:
         self._open: set[asyncio.Future[None]] = set()
         self.is_closing = False
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._open)
+
     def shut_down(self) -> None:
         """Answer all open requests at once, and refuse those that come yet."""
         self.is_closing = True
