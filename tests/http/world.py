@@ -1,6 +1,7 @@
 """A server as others see it: on a free port of this machine, with the means to ask it anything, well-formed or not."""
 
 import asyncio
+import io
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -62,7 +63,7 @@ class World:
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Heard:
         """Ask with a body: bytes as they are, None for none, anything else as JSON."""
-        data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        data = None if body is None else io.BytesIO(body if isinstance(body, bytes) else msgspec.json.encode(body))
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         url = URL(f"{self.url}{path}", encoded=True)
         async with self._session.request(method, url, data=data, headers=named) as answer:
@@ -73,6 +74,11 @@ class World:
 
     async def post(self, path: str, body: Any = None, **headers: str) -> Heard:
         return await self.ask("POST", path, body, **headers)
+
+    async def stream(self, path: str, parts: AsyncIterator[bytes]) -> Heard:
+        """Send a body that does not say how long it is."""
+        async with self._session.post(f"{self.url}{path}", data=parts) as answer:
+            return Heard(answer.status, dict(answer.headers), await answer.read())
 
     async def start(self, workflow: str = "order", **fields: Any) -> str:
         """Start a run that nobody serves, and return its id."""

@@ -5,6 +5,7 @@ import as all of Aiki (docs/why.md).
 """
 
 import asyncio
+import io
 from typing import Final
 
 import aiohttp
@@ -17,6 +18,7 @@ __all__ = ["HttpRoad"]
 
 CONNECTIONS_MAX: Final = 100
 IDLE_S: Final = 30  # shorter than our server keeps an idle connection
+AT_ONCE_BYTES_MAX: Final = 512 * 1024
 CONTENT_TYPE: Final = "application/json"
 
 
@@ -46,7 +48,7 @@ class HttpRoad:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._session.request(method, url, data=body, allow_redirects=False) as response,
+                self._session.request(method, url, data=_sent(body), allow_redirects=False) as response,
             ):
                 return Answer(response.status, response.content_type, await response.read())
         except TimeoutError:
@@ -67,3 +69,8 @@ class HttpRoad:
             "" if isinstance(error.os_error, ConnectionRefusedError | FileNotFoundError) else f" ({error.os_error})"
         )
         return Unavailable(f"no Aiki server at {where}{reason}. Start one: aiki dev", url=where)
+
+
+def _sent(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Return a body in the form in which it stops no other task: a large one is read piece by piece."""
+    return body if body is None or len(body) <= AT_ONCE_BYTES_MAX else io.BytesIO(body)

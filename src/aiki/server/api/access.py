@@ -152,7 +152,8 @@ class Access:
         origin = request.headers.get("origin")
         if origin is None or request.method in READING or origin in self._origins:
             return
-        if _authority(origin) != _authority(f"//{host}", scheme=urlsplit(origin).scheme):
+        scheme = origin.partition(":")[0].lower()
+        if scheme not in PORTS or _authority(origin) != _authority(f"{scheme}://{host}"):
             raise Refused.of(
                 FORBIDDEN,
                 f"a page of {_shown(origin)} may change nothing here, at {_shown(host)}. Send the request from a"
@@ -226,11 +227,11 @@ def _hostname(host: str) -> str:
     return _authority(f"//{host}")[0]
 
 
-def _authority(url: str, *, scheme: str = "") -> tuple[str, int | None]:
+def _authority(url: str) -> tuple[str, int | None]:
     """Return host and port of a URL; the port that its scheme implies where it names none."""
     try:
         parts = urlsplit(url)
-        return (parts.hostname or "").rstrip("."), parts.port or PORTS.get(parts.scheme or scheme)
+        return (parts.hostname or "").rstrip("."), parts.port or PORTS.get(parts.scheme)
     except ValueError:
         return "", None
 

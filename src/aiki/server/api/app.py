@@ -90,6 +90,11 @@ class Api:
         """How many requests are kept open now."""
         return self._polls.count
 
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes of requests are held now."""
+        return self._bodies.held_bytes
+
     def shut_down(self) -> None:
         """Answer all requests that are kept open, at once, and keep none open from now on."""
         self._polls.shut_down()

@@ -38,7 +38,7 @@ class Bodies:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._held_bytes = 0
+        self.held_bytes = 0
 
     @asynccontextmanager
     async def received(self, request: Request) -> AsyncIterator[bytes]:
@@ -58,7 +58,7 @@ class Bodies:
                 raise _late(self._config.body_wait_ms, sum(map(len, parts))) from None
             yield parts[0] if len(parts) == 1 else b"".join(parts)
         finally:
-            self._held_bytes -= sum(map(len, parts))
+            self.held_bytes -= sum(map(len, parts))
 
     async def _receive(self, request: Request, parts: list[bytes]) -> None:
         limit_bytes = self._config.body_bytes_max
@@ -75,7 +75,7 @@ class Bodies:
             if size_bytes <= limit_bytes:
                 self._hold(part, parts)
             elif parts:
-                self._held_bytes -= sum(map(len, parts))
+                self.held_bytes -= sum(map(len, parts))
                 parts.clear()
             if not message.get("more_body", False):
                 break
@@ -83,9 +83,9 @@ class Bodies:
             raise _too_large(limit_bytes)
 
     def _hold(self, part: bytes, parts: list[bytes]) -> None:
-        if self._held_bytes + len(part) > self._config.bodies_bytes_max:
-            raise Unavailable(f"{self._held_bytes:,} bytes of requests are under way. Come back in a moment.")
-        self._held_bytes += len(part)
+        if self.held_bytes + len(part) > self._config.bodies_bytes_max:
+            raise Unavailable(f"{self.held_bytes:,} bytes of requests are under way. Come back in a moment.")
+        self.held_bytes += len(part)
         parts.append(part)
 
 

@@ -4,7 +4,7 @@ The rule: whoever has only `curl` need not make ids or hashes: what may be left 
 brings its ids can be repeated; one that does not, cannot.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
 
@@ -27,6 +27,9 @@ __all__ = [
     "StartBody",
 ]
 
+INTEGER_MAX: Final = 2**53  # what every JSON reader takes for an integer
+
+Integer = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 RunId = Annotated[str, Meta(description="The run's id: a UUID in lower case.")]
 Namespace = Annotated[str, Meta(description="The namespace; by default the key's, or `default`.")]
 
@@ -55,7 +58,7 @@ class AskedResult(AskedRun, frozen=True):
 class AskedJournal(AskedRun, frozen=True):
     """Which run's journal."""
 
-    after_seq: Annotated[int, Meta(ge=0, description="The last entry that is known already.")] = 0
+    after_seq: Annotated[int, Meta(ge=0, le=INTEGER_MAX, description="The last entry that is known already.")] = 0
 
 
 class AskedValue(AskedRun, frozen=True, kw_only=True):
@@ -92,8 +95,8 @@ class AskedRuns(Asked, frozen=True):
     reference_id: str | None = None
     parent_id: str | None = None
     tag: Annotated[tuple[str, ...], Meta(description="`name:value`; may be given more than once.")] = ()
-    started_after_ms: int | None = None
-    started_before_ms: int | None = None
+    started_after_ms: Integer | None = None
+    started_before_ms: Integer | None = None
     cursor: Annotated[str, Meta(description="`next_cursor` of the page before.")] | None = None
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
 
@@ -103,8 +106,8 @@ class AskedPage(Asked, frozen=True):
 
     session_id: str
     run_id: RunId
-    epoch: int
-    after_seq: Annotated[int, Meta(ge=0)] = 0
+    epoch: Integer
+    after_seq: Integer = 0
 
 
 class StartBody(Struct, frozen=True):
