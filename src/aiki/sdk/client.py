@@ -79,6 +79,11 @@ class Client:
         self.runs = Runs(self)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has been entered, and not left since."""
+        return self._connection is not None
+
+    @property
     def connection(self) -> Connection:
         """The open connection; for handles and workers.
 

@@ -49,7 +49,7 @@ class Worker:
     until SIGTERM or Ctrl-C.
 
     Args:
-        client: where the server is.
+        client: where the server is; one that is not open is opened for as long as the worker serves.
         workflows: the versions to serve.
         name: what people see it as.
         pools: the pools it serves; by default the one without a name.
@@ -96,37 +96,20 @@ class Worker:
         self._exits = AsyncExitStack()
         self._body: asyncio.Task[Any] | None = None
         self._fatal: BaseException | None = None
+        self._is_hurried = False
+        self.has_given_up = False  # it ended while tasks were under way: a `def` task's thread may still be at work
+
+    @property
+    def client(self) -> Client:
+        """Where the server is."""
+        return self._client
 
     # ------------------------------------------------------------------------------------------------------ lifetime
 
     async def __aenter__(self) -> Self:
         """Announce it and serve until the body ends."""
-        versions = [version.announced() for version in self._versions.values()]
-        connection = self._client.connection
-        clock, chance = connection.clock, connection.chance
-        if self._context_factory is not None:
-            self._context = await self._exits.enter_async_context(self._context_factory())
-        self.server_time = ServerTime(clock)
-        self.attempts = Attempts(
-            client=self._client, context=self._context, around_task=self._around_task, chance=chance
-        )
-        self._clock = clock
-        self._transport = connection.transport
-        self._stream = CommitStream(self._transport, chance=chance)
-        self._session = Session(
-            self,
-            self._transport,
-            clock=clock,
-            chance=chance,
-            namespace=connection.namespace,
-            name=self.name,
-            versions=versions,
-            pools=self._pools,
-            capacity=self._runs_max,
-            sdk=f"python/{metadata.version('aiki')}",
-        )
         try:
-            await self._session.announce()
+            await self._open()
         except BaseException:
             await self._exits.aclose()
             raise
@@ -170,12 +153,46 @@ class Worker:
             for number in caught:
                 loop.remove_signal_handler(number)
 
+    def hurry(self) -> None:
+        """While it winds down: end the grace now. Runs whose tasks are not done go back at once."""
+        self._is_hurried = True
+
+    async def _open(self) -> None:
+        versions = [version.announced() for version in self._versions.values()]
+        if not self._client.is_open:
+            await self._exits.enter_async_context(self._client)
+        connection = self._client.connection
+        clock, chance = connection.clock, connection.chance
+        if self._context_factory is not None:
+            self._context = await self._exits.enter_async_context(self._context_factory())
+        self.server_time = ServerTime(clock)
+        self.attempts = Attempts(
+            client=self._client, context=self._context, around_task=self._around_task, chance=chance
+        )
+        self._clock = clock
+        self._transport = connection.transport
+        self._stream = CommitStream(self._transport, chance=chance)
+        self._session = Session(
+            self,
+            self._transport,
+            clock=clock,
+            chance=chance,
+            namespace=connection.namespace,
+            name=self.name,
+            versions=versions,
+            pools=self._pools,
+            capacity=self._runs_max,
+            sdk=f"python/{metadata.version('aiki')}",
+        )
+        await self._session.announce()
+
     async def _wind_down(self) -> None:
         self._session.stop_claiming()
         waited_until_ms = self._clock.monotonic_ms() + self._grace_ms
         while any(execution.is_executing for execution in self._active.values()):
             left_ms = waited_until_ms - self._clock.monotonic_ms()
-            if left_ms <= 0:
+            if left_ms <= 0 or self._is_hurried:
+                self.has_given_up = True
                 _log.warning("%d runs still execute tasks at the end of the grace; they go back", len(self._active))
                 break
             await asyncio.sleep(min(left_ms / MS_PER_S, 0.02))
