@@ -6,7 +6,7 @@ and a loop that fails takes the server down loudly: a server that looks alive an
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +82,7 @@ class Server:
         self._loops: list[asyncio.Task[None]] = []
         self._body: asyncio.Task[Any] | None = None
         self._failure: BaseException | None = None
+        self.observers: list[Callable[[WorkingSet], None]] = []  # told of each transaction once it is durable
 
     async def __aenter__(self) -> Self:
         """Open the database, end the sessions of the dead, and serve."""
@@ -200,6 +201,8 @@ class Server:
     def _note(self, ws: WorkingSet) -> None:
         self.alarms.note(ws)
         self.waiting.note(ws)
+        for observe in self.observers:
+            observe(ws)
 
     async def _sweep(self) -> None:
         """Look for what lost hints should have told."""
