@@ -160,10 +160,7 @@ class _HandleEnd:
         return _refuse_wait(event)
 
     async def send(self, event: Event[T], value: T, *, reference_id: str | None) -> None:
-        encoded = event.codec.encode(value, what=f"the payload of event {event.name}")
-        event.codec.decode(
-            encoded, what=f"event {event.name}"
-        )  # what does not fit is refused where it is sent, not in the run
+        encoded = event.codec.encode_fitting(value, what=f"event {event.name}")
         if reference_id is not None:
             payload.check_name(reference_id, "a reference id")
         await self._connection.send(self._run_id, event.name, payload=encoded, reference_id=reference_id)

@@ -73,6 +73,16 @@ class TypeCodec(Generic[T]):
         payload.check_size(raw, limit_bytes=limit_bytes, what=what)
         return raw
 
+    def encode_fitting(self, value: T, *, what: str) -> bytes:
+        """Return `value` as canonical JSON that `decode` takes: what does not fit the hint is refused here, not there.
+
+        Raises:
+            NotSerializable, PayloadTooLarge, InvalidInput: as `encode` and `decode`.
+        """
+        raw = self.encode(value, what=what)
+        self.decode(raw, what=what)
+        return raw
+
     def encode_for_address(self, value: T) -> bytes:
         """Return `value` as canonical JSON without those fields of models that equal their default, at any depth.
 

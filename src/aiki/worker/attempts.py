@@ -196,8 +196,4 @@ def _no_stop_iteration(function: Callable[[], object]) -> object:
 
 def _encoded(task: TaskDefinition, value: object) -> Raw:
     """Return a result as JSON that can be stored and that fits the task's own annotation."""
-    returns = task.shape.returns
-    what = f"the result of task {task.name}"
-    encoded = returns.encode(value, what=what)
-    returns.decode(encoded, what=what)
-    return Raw(encoded)
+    return Raw(task.shape.returns.encode_fitting(value, what=f"the result of task {task.name}"))

@@ -234,7 +234,7 @@ class RunMachine:
         version, given = self._version, bytes(self._input)
         self._input = EMPTY
         output = await version.call(self._run, given)
-        return version.shape.returns.encode(output, what=f"the output of {version.workflow} {version.version}")
+        return version.shape.returns.encode_fitting(output, what=f"the output of {version.workflow} {version.version}")
 
     def _deliver_next(self, now_ms: int) -> bool:
         """Make the next delivery; return whether there was one."""
