@@ -246,6 +246,42 @@ async def test_a_chapter_whose_input_cannot_be_stored_is_not_begun(env: testing.
     assert (await handle.info()).chapter == 1
 
 
+async def test_an_output_that_does_not_fit_its_annotation_fails_the_run_and_not_who_waits(
+    env: testing.Environment,
+) -> None:
+    wrong: Any = "seven"
+
+    @workflow("wrong").version("1")
+    async def wrong_v1(run: Run) -> list[int]:
+        return [1, wrong]
+
+    async with aiki.Worker(env, workflows=[wrong_v1]):
+        handle = await wrong_v1.start(env)
+        with pytest.raises(aiki.RunFailed, match=r"the output of wrong 1: \$\[1\] does not fit"):
+            await handle.result()
+        assert (await handle.info()).status == "failed"
+
+
+async def test_a_result_that_does_not_fit_its_annotation_fails_the_task(env: testing.Environment) -> None:
+    wrong: Any = "seven"
+
+    @task
+    async def count() -> list[int]:
+        return [1, wrong]
+
+    @workflow("wrong").version("1")
+    async def wrong_v1(run: Run) -> str:
+        try:
+            await count.start(run)
+        except TaskFailed as error:
+            return error.message
+        return ""
+
+    async with aiki.Worker(env, workflows=[wrong_v1]):
+        said = await (await wrong_v1.start(env)).result()
+    assert said.startswith("the result of task count: $[1] does not fit list[int]")
+
+
 async def test_an_error_that_says_too_much_or_what_cannot_be_stored_is_cut(env: testing.Environment) -> None:
     @task
     async def shout(text: str) -> None:
