@@ -48,9 +48,19 @@ async def local(
     Raises:
         DatabaseInUse: another process, or another `aiki.local`, serves the file.
 
-    >>> async with aiki.local("aiki.db", workflows=[hello_v1]) as client:  # doctest: +SKIP
-    ...     handle = await hello_v1.start(client, "Ada")
-    ...     print(await handle.result())
+    >>> import asyncio
+    >>> from aiki.sdk.run import Run
+    >>> from aiki.sdk.workflow import workflow
+    >>> hello = workflow("hello")
+    >>> @hello.version("1.0.0")
+    ... async def hello_v1(run: Run, name: str) -> str:
+    ...     return f"Hello {name}"
+    >>> async def main() -> str:
+    ...     async with local(":memory:", workflows=[hello_v1]) as client:
+    ...         handle = await hello_v1.start(client, "Ada")
+    ...         return await handle.result()
+    >>> asyncio.run(main())
+    'Hello Ada'
     """
     clock, chance = SystemClock(), Chance()
     async with (
