@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from aiki.model.journal import CallKey, Entry, EntryKind, Failure, Mail, MailKind, Wait
 from aiki.model.run import RunRow
-from aiki.model.wire import ChildStart, Commit, Effect, Outcome, RunOptions
+from aiki.model.wire import ChildStart, Commit, Effect, Outcome
 from tests.engine.world import World, child_of, child_wait, event_wait, sleep, task_wait
 
 __all__ = ["Choose", "legal_turn"]
@@ -21,19 +21,29 @@ T = TypeVar("T")
 Choose = Callable[[Sequence[T]], T]
 
 OUTCOMES = (
-    Outcome.RUNNING,
-    Outcome.RUNNING,
-    Outcome.SUSPENDED,
-    Outcome.SUSPENDED,
-    Outcome.SUSPENDED,
-    Outcome.COMPLETED,
+    *[Outcome.RUNNING] * 4,
+    *[Outcome.SUSPENDED] * 8,
+    *[Outcome.COMPLETED] * 2,
     Outcome.FAILED,
     Outcome.CANCELLED,
     Outcome.CONTINUED,
     Outcome.STALLED,
 )
-STEPS = ("task", "failed task", "mail", "mail", "due", "open sleep", "open event", "open child", "open task", "start")
+STEPS = (
+    "task",
+    "failed task",
+    "mail",
+    "due",
+    "open sleep",
+    "open event",
+    "open child",
+    "open child",
+    "open task",
+    "start",
+)
+OPENINGS = ("open sleep", "open event", "open child", "open child", "open task")
 STEPS_MAX = 4
+CHILDREN_MAX = 3
 ERROR = Failure("builtins.ValueError", "no")
 
 
@@ -52,6 +62,10 @@ class _Turn:
         self.closed: list[CallKey] = []
         self.children: list[ChildStart] = []
         self.cancelled = row.cancel_delivered
+        for child in (child_of(row, ordinal=ordinal) for ordinal in range(CHILDREN_MAX)):
+            if child.run_id in world.runs and child.key not in self.recorded:
+                self.deliver(child.key, child_id=child.run_id)
+                self.child_ids.append(child.run_id)
 
     def deliver(self, key: CallKey, *, closes: bool = True, **parts: object) -> None:
         """Add a delivery, and close the wait that it answers."""
@@ -83,6 +97,9 @@ def legal_turn(world: World, run_id: str, choose: Choose[object]) -> Commit:
         _deliver_mail(turn)
         _deliver_due(turn)
         if not turn.waits:
+            _step(turn, str(choose(OPENINGS)), choose)
+            _deliver_mail(turn)
+        if not turn.waits:
             outcome = Outcome.COMPLETED
     return _commit(turn, outcome, choose)
 
@@ -98,7 +115,7 @@ def _step(turn: _Turn, step: str, choose: Choose[object]) -> None:
         case "due":
             _deliver_due(turn)
         case "open sleep":
-            turn.open(sleep(now_ms + int(str(choose((0, 1, 500, 5_000))))))
+            turn.open(sleep(now_ms + int(str(choose((1, 500, 5_000, 60_000))))))
         case "open event":
             deadline = choose((None, now_ms + 700))
             turn.open(event_wait(str(choose(("go", "stop"))), deadline_ms=None if deadline is None else now_ms + 700))
@@ -112,10 +129,9 @@ def _step(turn: _Turn, step: str, choose: Choose[object]) -> None:
 
 
 def _start(turn: _Turn) -> None:
-    started = {entry.key for entry in turn.entries if entry.key.kind is EntryKind.CHILD}
-    ordinal = len([key for key in turn.recorded | started if key.kind is EntryKind.CHILD]) + len(turn.children)
-    child = child_of(turn.row, RunOptions(), ordinal=ordinal)
-    turn.children.append(child)
+    ordinal = len(turn.children) + len([key for key in turn.recorded if key.kind is EntryKind.CHILD])
+    if ordinal < CHILDREN_MAX:
+        turn.children.append(child_of(turn.row, ordinal=ordinal))
 
 
 def _deliver_mail(turn: _Turn) -> None:
@@ -163,7 +179,7 @@ def _commit(turn: _Turn, outcome: Outcome, choose: Choose[object]) -> Commit:
     failed = [entry.seq for entry in turn.entries if entry.error is not None]
     wakes = [mail.number for mail in turn.mail if mail.kind is MailKind.WAKE]
     effects = Effect(row.effects + 1, "set", "progress", Raw(b"1"))
-    if turn.child_ids and choose((True, False)):
+    if turn.child_ids and choose((True, False, False, False)):
         effects = Effect(row.effects + 1, "cancel", target=turn.child_ids[-1])
     return Commit(
         run_id=row.id,

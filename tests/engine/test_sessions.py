@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from aiki.engine.commands import Announced, HandBackRuns, Poll, PollOutcome, Returned, SayGoodbye
+from aiki.engine.commands import Announced, ExpireSession, HandBackRuns, Poll, PollOutcome, Returned, SayGoodbye
 from aiki.engine.dispatch import Offer
 from aiki.engine.sessions import CRASHES_MAX, SUSPECT_CRASHES
 from aiki.model.lifecycle import Status
@@ -206,6 +206,18 @@ def test_sessions_of_a_dead_holder_of_the_file_end_at_once(world: World) -> None
 
     world.expire(session_id, at_opening=True)
 
+    assert world.status(run_id) is Status.QUEUED
+
+
+def test_a_silent_session_ends_before_its_lease_unless_it_has_polled_since(world: World) -> None:
+    session_id = world.session()
+    run_id = world.running(session_id=session_id)
+    poll = world.sessions[session_id].poll
+
+    world.do(ExpireSession(session_id, silent_after=poll - 1))
+    assert world.status(run_id) is Status.RUNNING
+
+    world.do(ExpireSession(session_id, silent_after=poll))
     assert world.status(run_id) is Status.QUEUED
 
 

@@ -102,7 +102,7 @@ class World:
         self.apply(ws)
         self.transactions += 1
         violations = check(self.snapshot(), before)
-        assert violations == []
+        assert not violations, violations
         return answers
 
     def load(self, keys: Keys) -> WorkingSet:
