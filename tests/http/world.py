@@ -133,7 +133,7 @@ async def served_world(*, access: Access | None = None, config: Config | None = 
         api.requests = Counter()
         connector = aiohttp.TCPConnector(limit=1_000)
         async with (
-            served(api, host="127.0.0.1", port=0) as place,
             aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            served(api, host="127.0.0.1", port=0) as place,  # ends first: whoever waits reads how
         ):
             yield World(server, api, place, session)

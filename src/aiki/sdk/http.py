@@ -5,6 +5,7 @@ is away, busy or silent is `Unavailable`, and every other refusal is the error t
 before the first request.
 """
 
+import asyncio
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +13,9 @@ from typing import Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from aiki.errors import AikiError, PayloadTooLarge, RunNotFound, Unauthorized, Unavailable
+from aiki.errors import RunNotFound, Unavailable
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -37,11 +38,13 @@ from aiki.model.wire import (
     WaitAnswer,
     WaitRequest,
 )
-from aiki.sdk.failures import error_of_problem
 from aiki.sdk.http_address import Address, Answer, Road, address_of
+from aiki.sdk.http_answers import decoded, error_of
+from aiki.sdk.http_renewer import HttpRenewer
 
 __all__ = ["HttpTransport"]
 
+ROAD: Final = "aiki.sdk.http_road"
 MS_PER_S: Final = 1000
 PATIENCE_MS: Final = 2_000
 PATIENCE_MS_MAX: Final = 30_000
@@ -51,28 +54,10 @@ BYTES_PER_MS: Final = 1_000  # what a slow connection carries
 PART_BYTES_MAX: Final = 8 * 1024 * 1024  # a quarter of what a server takes by default
 PART_ITEMS_MAX: Final = 1_000
 
-AWAY: Final = frozenset({408, 429, 502, 503, 504})  # whoever says it, the call may be repeated
-CODES: Final[Mapping[str, str]] = {  # what only HTTP knows, as the error that a caller knows
-    "forbidden": Unauthorized.code,
-    "body_too_large": PayloadTooLarge.code,
-    "value_not_found": RunNotFound.code,
-    "request_timeout": Unavailable.code,
-}
-
 T = TypeVar("T")
 
 
-class _Details(Struct, frozen=True):
-    """Problem details, of which the rest is for people."""
-
-    code: str
-    detail: str = ""
-    path: str | None = None
-    facts: dict[str, str | int | None] = {}
-
-
 _ENCODER: Final = msgspec.json.Encoder()
-_DETAILS: Final = msgspec.json.Decoder(_Details)
 _STARTED: Final = msgspec.json.Decoder(list[Started])
 _STANDINGS: Final = msgspec.json.Decoder(list[Standing])
 _COMMITTED: Final = msgspec.json.Decoder(list[CommitAnswer])
@@ -108,6 +93,7 @@ class HttpTransport:
         self._address: Address = address_of(url, environment)
         self._api_key = api_key or environment.get("AIKI_API_KEY") or None
         self._road: Road | None = None
+        self._opening = asyncio.Lock()
         self._is_closed = False
         self._patience_ms = patience_ms
         self._longer: dict[str, int] = {}  # that many times that, for kinds that were not answered lately
@@ -143,7 +129,8 @@ class HttpTransport:
 
     async def wait(self, request: WaitRequest) -> WaitAnswer:
         """Wait for the end of any of many runs."""
-        return self._decoded(await self._post("/v1/runs/wait", request, answer_ms=request.wait_ms), _WAITED)
+        answer = await self._post("/v1/runs/wait", request, answer_ms=request.wait_ms)
+        return decoded(answer, _WAITED, url=self.url)
 
     async def info(self, namespace: str, run_id: str) -> RunInfo | None:
         """Return a run with payloads and open waits, or None."""
@@ -169,15 +156,19 @@ class HttpTransport:
 
     # -------------------------------------------------------------------------------------------------------- workers
 
+    def renewer(self) -> HttpRenewer:
+        """Return a road that renews while the event loop is held up."""
+        return HttpRenewer(self._address, api_key=self._api_key)
+
     async def announce(self, announce: Announce) -> PollAnswer:
         """Open a session."""
-        return self._decoded(await self._post("/v1/worker/announce", announce), _POLLED)
+        return decoded(await self._post("/v1/worker/announce", announce), _POLLED, url=self.url)
 
     async def poll(self, request: PollRequest) -> PollAnswer:
         """Renew the session, state what is held, bring work."""
         answer_ms = request.wait_ms
         answer = await self._post("/v1/worker/poll", request, answer_ms=answer_ms, patience=POLL_PATIENCE)
-        return self._decoded(answer, _POLLED)
+        return decoded(answer, _POLLED, url=self.url)
 
     async def commit(self, commits: Sequence[Commit]) -> list[CommitAnswer]:
         """Make turns durable; one answer for each, in order."""
@@ -201,7 +192,7 @@ class HttpTransport:
     async def _many(self, path: str, items: Sequence[Message], decoder: msgspec.json.Decoder[list[T]]) -> list[T]:
         answers: list[T] = []
         for body in _parts(items):
-            part: list[T] = self._decoded(await self._ask("POST", path, body=body), decoder)
+            part: list[T] = decoded(await self._ask("POST", path, body=body), decoder, url=self.url)
             answers += part
         if len(answers) != len(items):
             raise Unavailable(f"{len(items)} items were sent to {self.url}, and {len(answers)} answers came")
@@ -214,7 +205,7 @@ class HttpTransport:
             return None
 
     async def _get(self, path: str, asked: Mapping[str, object], decoder: msgspec.json.Decoder[T]) -> T:
-        return self._decoded(await self._ask("GET", f"{path}?{urlencode(asked, doseq=True)}"), decoder)
+        return decoded(await self._ask("GET", f"{path}?{urlencode(asked, doseq=True)}"), decoder, url=self.url)
 
     async def _post(self, path: str, message: Message, *, answer_ms: int = 0, patience: float = 1.0) -> Answer:
         body = _ENCODER.encode(message)
@@ -229,7 +220,8 @@ class HttpTransport:
         patience_ms = min(self._patience_ms * patience * times, PATIENCE_MS_MAX)
         timeout_s = (answer_ms + patience_ms + len(body or b"") / BYTES_PER_MS) / MS_PER_S
         try:
-            answer = await self._opened().ask(method, path, body=body, timeout_s=timeout_s)
+            road = await self._opened()
+            answer = await road.ask(method, path, body=body, timeout_s=timeout_s)
         except TimeoutError as error:
             if patience_ms < PATIENCE_MS_MAX:
                 self._longer[kind] = 2 * times
@@ -238,34 +230,19 @@ class HttpTransport:
         self._longer.pop(kind, None)
         if 200 <= answer.status < 300:
             return answer
-        raise self._error_of(answer)
+        raise error_of(answer, url=self.url)
 
-    def _opened(self) -> Road:
+    async def _opened(self) -> Road:
+        """Return the road, made with the first request: its import takes long, so a thread does it meanwhile."""
         if self._is_closed:
             raise Unavailable("this transport is closed")
         if self._road is None:
-            self._road = importlib.import_module("aiki.sdk.http_road").HttpRoad(self._address, api_key=self._api_key)
+            async with self._opening:
+                if self._road is None:
+                    module = await asyncio.to_thread(importlib.import_module, ROAD)
+                    self._road = module.HttpRoad(self._address, api_key=self._api_key)
+            return await self._opened()  # it may have been closed meanwhile
         return self._road
-
-    def _decoded(self, answer: Answer, decoder: msgspec.json.Decoder[T]) -> T:
-        try:
-            return decoder.decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unavailable(f"what answers at {self.url} is no Aiki server of this version: {error}") from error
-
-    def _error_of(self, answer: Answer) -> AikiError:
-        """Return the error that a refusal means, whoever on the way has refused."""
-        try:
-            details = _DETAILS.decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            if answer.status in (401, 403):
-                return Unauthorized(f"{self.url} refuses this with status {answer.status}", url=self.url)
-            if answer.status in AWAY:
-                return Unavailable(f"the Aiki server at {self.url} is away: status {answer.status}", url=self.url)
-            return Unavailable(f"what answers at {self.url} is no Aiki server: status {answer.status}", url=self.url)
-        facts = details.facts if details.path is None else {**details.facts, "path": details.path}
-        code = Unavailable.code if answer.status in AWAY else CODES.get(details.code, details.code)
-        return error_of_problem(Problem(code, details.detail, facts))
 
     async def list(self, runs: RunFilter) -> RunPage:
         """Return a page of runs."""
