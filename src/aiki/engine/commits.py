@@ -154,33 +154,28 @@ def _start_children(ws: WorkingSet, commit: Commit) -> tuple[ChildStarted, ...]:
 
 
 def _change_waits(ws: WorkingSet, commit: Commit) -> None:
-    """Open and close waits. A wait on another run's end that was stored before is registered, or answered, already."""
+    """Open and close waits.
+
+    A whole set names waits that are stored already: of these, one on another run's end is registered, or answered.
+    """
     run_id = commit.run_id
     answered = {entry.key for entry in commit.entries if entry.mail}
-    stored: set[CallKey] = set()
-    for wait in commit.opened:
-        if wait.key.kind is EntryKind.CHILD_RESULT and has_wait(
-            ws, run_id, EntryKind.CHILD_RESULT, address=wait.key.address
-        ):
-            stored.update(known.key for known in ws.waits[run_id, EntryKind.CHILD_RESULT, wait.key.address])
+    stored = {wait.key for wait in ws.waits.get((run_id, EntryKind.CHILD_RESULT, ""), ())}
     for key in commit.closed:
         ws.close_wait(run_id, key)
         if key.kind is EntryKind.CHILD_RESULT and key not in answered:
             ws.remove_waiter(Waiter(key.address, run_id, key.ordinal))
     if commit.replace_waits and commit.stall_reason != "diverged":  # code that went astray knows not all of them
-        _forget_waits(ws, commit, answered)
+        _forget_waits(ws, commit, stored - answered)
     for wait in commit.opened:
         ws.open_wait(run_id, wait)
         if wait.key.kind is EntryKind.CHILD_RESULT and wait.key not in stored:
             answer_wait(ws, ws.runs[run_id], wait.key)
 
 
-def _forget_waits(ws: WorkingSet, commit: Commit, answered: set[CallKey]) -> None:
-    opened = {wait.key for wait in commit.opened}
-    old = ws.waits.get((commit.run_id, EntryKind.CHILD_RESULT, ""), [])
-    for key in [wait.key for wait in old]:
-        if key not in opened and key not in answered:
-            ws.remove_waiter(Waiter(key.address, commit.run_id, key.ordinal))
+def _forget_waits(ws: WorkingSet, commit: Commit, unanswered: set[CallKey]) -> None:
+    for key in sorted(unanswered.difference(wait.key for wait in commit.opened)):
+        ws.remove_waiter(Waiter(key.address, commit.run_id, key.ordinal))
     ws.replace_waits(commit.run_id)
 
 

@@ -124,7 +124,6 @@ def _commit(commit: Commit, keys: Keys) -> None:
         keys.waits.add((commit.run_id, EntryKind.CHILD_RESULT, ""))
     for wait in commit.opened:
         if wait.key.kind is EntryKind.CHILD_RESULT:
-            keys.waits.add((commit.run_id, EntryKind.CHILD_RESULT, wait.key.address))
             keys.runs.add(wait.key.address)
             keys.ends.add(wait.key.address)
 

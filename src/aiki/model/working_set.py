@@ -235,7 +235,11 @@ class WorkingSet:
         self._drop_results(run_id, lambda _: True)
 
     def replace_waits(self, run_id: str) -> None:
-        """Remove the open waits of a run, to put a whole new set in their place; who it waits for stays registered."""
+        """Remove the open waits of a run, to put a whole new set in their place; who it waits for stays registered.
+
+        What was stored of its waits on others is for the replacement alone: it is not kept up to date beyond it.
+        """
+        self.waits.pop((run_id, EntryKind.CHILD_RESULT, ""), None)
         self.new_waits = {key: wait for key, wait in self.new_waits.items() if key[0] != run_id}
         self.cleared_waits.append(run_id)
         for name in self.waits:
