@@ -310,7 +310,7 @@ async def test_what_cannot_be_replayed_is_refused_in_workflow_code_with_advice(t
         await (await tempted_v1.start(env)).result()
 
     assert said[0].startswith("DirectTaskCall: ")
-    assert "work.start(run)" in said[0]
+    assert "Write: await work.start(run" in said[0]
     assert said[1].startswith("NotAllowedInWorkflow: ")
     assert "task" in said[1]
     assert said[2].startswith("NotAllowedInWorkflow: ")
