@@ -61,8 +61,8 @@ class Stage:
         started: the addresses of the children that were started, the same.
         commits: all that was committed.
         machine: of the last play; still suspended, so that it can be gone on with (`parked`).
-        pick: chooses which of the tasks that may run ends next.
-        hold: tells which tasks do not end for now.
+        pick: chooses which of the tasks that may run ends next; by default the first.
+        hold: tells which tasks do not end for now; by default none.
         dies: asked after each task: whether the worker dies before it commits (`Lost` comes out of the play).
         commits_early: asked after each task: whether what there is so far is committed.
     """
@@ -73,7 +73,10 @@ class Stage:
         self.journal: list[Entry] = []
         self.waits: dict[CallKey, Wait] = {}
         self.mail: list[Mail] = []
+        self.mail_at_hand: list[int] = []  # the number of the last message that the worker had, for each entry
         self.sent: list[Mail] = []
+        self.recorded: set[CallKey] = set()
+        self.void: set[int] = set()  # numbers of messages that were read and not delivered
         self.now_ms = START_MS
         self.effects = 0
         self.values: dict[str, Any] = {}
@@ -83,8 +86,8 @@ class Stage:
         self.epoch = 0
         self.turn = 0
         self.machine: WatchedMachine | None = None
-        self.pick: Callable[[list[Call]], Call] = lambda calls: calls[0]
-        self.hold: Callable[[Call], bool] = lambda call: False
+        self.pick: Callable[[list[Call]], Call] | None = None
+        self.hold: Callable[[Call], bool] | None = None
         self.dies: Callable[[], bool] = lambda: False
         self.commits_early: Callable[[], bool] = lambda: False
 
@@ -156,23 +159,26 @@ class Stage:
         other = Stage(self.version)
         other.input = self.input
         other.journal = self.journal[:seq]
-        taken = {entry.mail for entry in other.journal}
-        other.now_ms = other.journal[-1].at_ms if other.journal else START_MS
+        other.recorded = {entry.key for entry in other.journal}
+        taken = {entry.mail for entry in other.journal} | self.void
         machine = other._claim()
-        assert machine.advance(other.now_ms)
-        for entry in self.journal[seq:]:
+        assert machine.advance(0)  # nothing is due yet: what is recorded, no more
+        for entry, at_hand in zip(self.journal[seq:], self.mail_at_hand[seq:], strict=True):
             if machine.seq >= entry.seq:
-                continue  # it came with the one before
-            other.now_ms = max(other.now_ms, entry.at_ms)
-            if entry.key.kind is EntryKind.TASK:
-                call = machine.calls[entry.key]
-                call.attempt, call.started_at_ms = entry.attempts, entry.started_at_ms
-                machine.settle_task(call, entry.at_ms, result=entry.result, error=entry.error)
-            elif entry.key.kind is EntryKind.CHILD:
-                other._apply(machine.turn(Outcome.RUNNING, epoch=1, number=1, now_ms=entry.at_ms))
-                machine.settle_children([ChildStarted(entry.key, entry.child_id or "")], entry.at_ms)
-            machine.inbox.receive([mail for mail in self.sent[: entry.mail] if mail.number not in taken], entry.mail)
-            assert machine.advance(other.now_ms)
+                continue  # one message woke it with the one before
+            match entry.key.kind:
+                case EntryKind.TASK:
+                    call = machine.calls[entry.key]
+                    call.attempt, call.started_at_ms = entry.attempts, entry.started_at_ms
+                    machine.settle_task(call, entry.at_ms, result=entry.result, error=entry.error)
+                case EntryKind.CHILD:
+                    other._apply(machine.turn(Outcome.RUNNING, epoch=1, number=1, now_ms=entry.at_ms))
+                    machine.settle_children([ChildStarted(entry.key, entry.child_id or "")], entry.at_ms)
+                case _:
+                    known = [mail for mail in self.sent[:at_hand] if mail.number not in taken]
+                    machine.inbox.receive(known, at_hand)
+                    assert machine._deliver_next(entry.at_ms)
+            machine._judge()
         other.journal.extend(machine.ledger.unsent.entries)
         return other
 
@@ -242,10 +248,13 @@ class Stage:
         raise AssertionError("the play has no end")
 
     def _next_to_end(self, machine: RunMachine) -> Call | None:
-        ready = [call for call in machine.starts if call.is_open and not self.hold(call)]
+        if self.pick is None and self.hold is None:
+            call = machine.starts.popleft() if machine.starts else None
+            return call if call is None or call.is_open else self._next_to_end(machine)
+        ready = [call for call in machine.starts if call.is_open and not (self.hold and self.hold(call))]
         if not ready:
             return None
-        call = self.pick(ready)
+        call = self.pick(ready) if self.pick else ready[0]
         machine.starts.remove(call)
         return call
 
@@ -274,6 +283,7 @@ class Stage:
     def _execute(self, machine: RunMachine, call: Call) -> None:
         task_call = call.request.task
         assert task_call is not None
+        assert call.key not in self.recorded, "a recorded task runs again"
         self.executed.append(call.label)
         args, kwargs = task_call.task.shape.decode_args(task_call.payload)
         call.attempt += 1
@@ -294,15 +304,16 @@ class Stage:
 
     def _apply(self, commit: Commit) -> None:
         self.commits.append(commit)
-        known = {entry.key for entry in self.journal} if commit.entries else set()
         for entry in commit.entries:
             assert entry.seq == len(self.journal) + 1
-            assert entry.key not in known
+            assert entry.key not in self.recorded
             assert 0 <= entry.asked < entry.seq
             assert not self.journal or entry.at_ms >= self.journal[-1].at_ms
-            known.add(entry.key)
+            self.recorded.add(entry.key)
             self.journal.append(entry)
-        read = {entry.mail for entry in commit.entries} | set(commit.read)
+            self.mail_at_hand.append(commit.last_mail)
+        self.void.update(commit.read)
+        read = {entry.mail for entry in commit.entries} | self.void
         self.mail = [mail for mail in self.mail if mail.number not in read]
         if commit.replace_waits:
             self.waits = {}

@@ -155,7 +155,7 @@ def test_a_gather_of_which_only_some_tasks_are_recorded_is_no_divergence(held: s
     stage.play()
     stage.hold = lambda call: call.key.address.split()[0] == second
     stage.play()
-    stage.hold = lambda call: False
+    stage.hold = None
     commit = stage.play()
 
     assert commit.outcome is Outcome.COMPLETED, commit.why

@@ -185,7 +185,7 @@ def test_a_crash_in_the_middle_of_clean_up_goes_on_with_the_clean_up() -> None:
     stage.hold = lambda call: call.label.startswith("gamma")
     assert stage.play().outcome is Outcome.RUNNING
     stage.lost()
-    stage.hold = lambda call: False
+    stage.hold = None
 
     commit = stage.play()
 
@@ -357,7 +357,7 @@ def test_a_shielded_call_goes_on_when_its_waiter_gives_up() -> None:
     stage.play()
     stage.advance(10)
     stage.parked()
-    stage.hold = lambda call: False
+    stage.hold = None
 
     assert output(stage.parked()) == '["beta","alpha"]'
     stage.assert_the_same_on_every_replay()
