@@ -410,9 +410,9 @@ class RunMachine:
             self.withdraw(call)
 
     def callback_failed(self, context: dict[str, Any]) -> None:
-        """An error that nobody waits for is logged, once the code runs anew."""
-        if not self.is_over:
-            error = context.get("exception")
+        """An error that nobody waits for is logged, once the code runs anew. (No error: what a dropped loop leaves.)"""
+        error = context.get("exception")
+        if error is not None and not self.is_over:
             self.logger.error("error in workflow code that nobody awaited: %s", context.get("message"), exc_info=error)
 
     # ----------------------------------------------------------------------------------------- what the sdk asks for
