@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from aiki.config import Config
+from aiki.server.api import protocol
 from tests.http.world import MESSAGE, UNKNOWN_RUN, World, served_world
 
 START: Final = '{"workflow":"order","version":"1.0.0","input":%s}'
@@ -201,6 +202,34 @@ async def test_a_route_that_fails_says_so_and_spoils_no_other(
     assert b"secret" not in failed.body
     assert "GET /v1/runs/{run_id} failed" in caplog.text
     assert await world.is_well()
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"x" * 70_000, b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000])
+async def test_a_head_without_an_end_is_refused(world: World, head: bytes) -> None:
+    answer = await world.raw(head)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"more than 65536 bytes" in answer
+    assert await world.is_well()
+
+
+async def test_a_head_that_stops_coming_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_WAIT_S", 0.05)
+    async with served_world() as world:
+        answer = await world.raw(b"POST /v1/runs HTTP/1.1\r\nHost: loc")
+
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"did not arrive within 0.05 s" in answer
+
+
+async def test_a_body_has_its_own_time_and_not_that_of_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_WAIT_S", 0.05)
+    async with served_world() as world:
+        run_id = await world.start()
+
+        answer = await world.get(f"/v1/runs/{run_id}/result?wait=0.2")
+
+        assert answer.status == 202
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from aiki.server.api.app import Api
 from aiki.server.api.holders import holder_of_path, holder_of_port
+from aiki.server.api.protocol import BoundedProtocol
 
 if sys.platform != "win32":
     import uvloop
@@ -100,7 +101,7 @@ class _Server(uvicorn.Server):
 def _config(api: Api) -> uvicorn.Config:
     return uvicorn.Config(
         api,
-        http="httptools",  # named, for uvicorn falls back to a slower one without a word
+        http=BoundedProtocol,  # of httptools; left to itself, uvicorn falls back to a slower one without a word
         ws="none",
         loop="none",
         lifespan="off",
