@@ -12,29 +12,50 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import sys
+from collections.abc import Mapping
 from typing import Final
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 __all__ = ["main"]
 
+USAGE: Final = 2  # the exit status of what was typed wrongly
+
 COMMANDS: Final = {
     "demo": ("aiki.cli.demo.command:demo", "Watch a workflow survive kill -9."),
+    "dev": ("aiki.cli.dev.command:dev", "Server, database file and workers with reload, in one command."),
+    "server": ("aiki.cli.server:server", "Serve runs over HTTP to workers and clients."),
+    "worker": ("aiki.cli.worker:worker", "Run the workflows and tasks of a module, for a server."),
     "--version": ("aiki.cli.version:show", "Show the version and exit."),
+}
+RUNS: Final = {
+    "list": ("aiki.cli.runs.reading:list_runs", "List runs, newest first."),
+    "show": ("aiki.cli.runs.reading:show", "Show how a run stands, what it waits for, and why."),
+    "start": ("aiki.cli.runs.asking:start", "Start a run."),
+    "send": ("aiki.cli.runs.asking:send", "Send a run an event."),
+    "wake": ("aiki.cli.runs.asking:wake", "End what a run sleeps in, now."),
+    "cancel": ("aiki.cli.runs.asking:cancel", "Ask a run to cancel; its code may clean up."),
+    "terminate": ("aiki.cli.runs.asking:terminate", "End a run at once, without clean-up."),
+    "requeue": ("aiki.cli.runs.asking:requeue", "Let a stalled run try again."),
 }
 
 
 def main() -> None:
     """Run the command that was typed, and exit with its status."""
-    # Plain text: to render Markdown costs an import of 50 ms, and a sentence needs none.
-    app = App(
-        name="aiki",
-        help="Durable workflows in plain Python.",
-        help_format="plaintext",
-        version_flags=(),
-        result_action="return_value",
-    )
+    app = _app("aiki", "Durable workflows in plain Python.", COMMANDS)
     app["--help"].help = "Show this and exit."
-    for name, (where, sentence) in COMMANDS.items():
-        app.command(where, name=name, help=sentence)
-    sys.exit(app())
+    app.command(_app("runs", "Start, look at and steer runs.", RUNS))
+    try:
+        status = app(exit_on_error=False)
+    except CycloptsError:  # what was wrong, and what would work, has been printed
+        status = USAGE
+    sys.exit(status)
+
+
+def _app(name: str, sentence: str, commands: Mapping[str, tuple[str, str]]) -> App:
+    # Plain text: to render Markdown costs an import of 50 ms, and a sentence needs none.
+    app = App(name=name, help=sentence, help_format="plaintext", version_flags=(), result_action="return_value")
+    for command, (where, summary) in commands.items():
+        # The summary stands in for the command's own words where these would have to be imported.
+        app.command(where, name=command, help=None if command in sys.argv else summary)
+    return app

@@ -18,10 +18,19 @@ SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "
 STATUS_OF_SIGNALS: Final = 128
 
 
-def run_until_signalled(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
+def run_until_signalled(
+    command: Callable[[], Coroutine[Any, Any, int]],
+    *,
+    again: Callable[[], None] | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> int:
     """Run a command to its end, or until a signal cancels it.
 
-    Only the first signal counts: whoever presses Ctrl-C twice does not interrupt the tidying up.
+    Only the first signal cancels: whoever presses Ctrl-C twice does not interrupt the tidying up, but may hurry it.
+
+    Args:
+        again: called at each further signal.
+        loop_factory: makes the event loop; by default Python's own.
 
     Returns:
         The command's own exit status; 128 and the signal's number if one cancelled it.
@@ -31,9 +40,11 @@ def run_until_signalled(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
 
     def receive(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        if len(received) == 1:
-            for loop, task in running:
+        for loop, task in running:
+            if len(received) == 1:
                 loop.call_soon_threadsafe(task.cancel)
+            elif again is not None:
+                loop.call_soon_threadsafe(again)
 
     async def run() -> int:
         loop = asyncio.get_running_loop()
@@ -42,20 +53,22 @@ def run_until_signalled(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
         if received:
             task.cancel()
         try:
-            return await task
+            status = await task
         except asyncio.CancelledError:
             if not received:
                 raise
             return STATUS_OF_SIGNALS + received[0]
         finally:
             running.clear()
+        return status
 
     # What is ignored stays ignored: so a shell starts what it runs in the background.
     ours = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in ours:
         signal.signal(number, receive)
     try:
-        return asyncio.run(run())
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(run())
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,34 @@
+"""What commands print: one JSON document, or text for people.
+
+The rule: what a program may read goes to standard output, and words for people about the command itself to standard
+error; into a pipe goes nothing but plain text, and no line is cut.
+"""
+
+import sys
+from typing import Final
+
+import msgspec
+from rich.console import Console
+
+__all__ = ["console", "flush", "print_json"]
+
+INDENT: Final = 2
+PIPE_COLUMNS: Final = 1_000
+
+
+def print_json(document: object) -> None:
+    """Print the one document of a command that was asked for `--json`."""
+    print(msgspec.json.format(msgspec.json.encode(document), indent=INDENT).decode())
+
+
+def console() -> Console:
+    """Return what tables are printed on: the terminal as wide as it is, a pipe as wide as the text."""
+    if sys.stdout.isatty():
+        return Console(highlight=False, markup=False)
+    return Console(highlight=False, markup=False, force_terminal=False, color_system=None, width=PIPE_COLUMNS)
+
+
+def flush() -> None:
+    """Write out what is still held, before a process ends without its own end."""
+    sys.stdout.flush()
+    sys.stderr.flush()

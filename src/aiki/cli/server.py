@@ -1,0 +1,75 @@
+"""`aiki server`: the API on a port or a unix socket, for workers and clients elsewhere.
+
+The rule: it says one line when it begins and one when it ends, and none for a request.
+"""
+
+import asyncio
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from aiki.cli.interruption import run_until_signalled
+from aiki.cli.log import log_to_terminal, logger
+from aiki.cli.refusal import Refusal, refuse
+from aiki.cli.serving import serving
+from aiki.clock import Chance
+from aiki.server.api.access import new_api_key
+from aiki.server.api.serve import PORT_DEFAULT, loop_factory
+
+__all__ = ["server"]
+
+FLAG: Final = Parameter(negative=())
+
+
+def server(
+    *,
+    database: str = "aiki.db",
+    host: str = "localhost",
+    port: int = PORT_DEFAULT,
+    unix: str | None = None,
+    api_key: Annotated[list[str] | None, Parameter(negative=())] = None,
+    insecure: Annotated[bool, FLAG] = False,
+    new_key: Annotated[bool, FLAG] = False,
+) -> int:
+    """Serve runs over HTTP to workers and clients, until Ctrl-C.
+
+    All state is in the one database file. Stop the server, or kill it, whenever you like: started again on the same file,
+    it goes on. Workers and clients wait for it meanwhile.
+
+    For example:
+
+        aiki server
+        aiki server --database /var/lib/aiki/shop.db --port 9900
+        aiki server --unix /run/aiki.sock
+        AIKI_API_KEYS=$(aiki server --new-key) aiki server --host 0.0.0.0
+
+    Args:
+        database: The SQLite file; it is made if it is not there. `:memory:` keeps nothing.
+        host: Where to listen. Beyond this machine only with API keys, or with --insecure.
+        port: 0 for any that is free.
+        unix: Listen on this path instead of a port; only you may connect.
+        api_key: A key that opens everything; may be given more than once. Better: AIKI_API_KEYS, with commas between,
+            since others on this machine can read command lines.
+        insecure: Answer anybody from anywhere, on a network that is yours alone.
+        new_key: Print a new API key and exit.
+    """
+    if new_key:
+        print(new_api_key(Chance()))
+        return 0
+
+    async def serve() -> int:
+        async with serving(
+            database, host=host, port=port, unix=unix, api_keys=api_key or (), is_insecure=insecure
+        ) as (_, place):
+            logger.info("Aiki serves %s on %s. Ctrl-C stops it.", database, place.url)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                logger.info("Aiki stops. All runs are in %s.", database)
+        raise AssertionError("it is served until it is cancelled")
+
+    log_to_terminal()
+    try:
+        return run_until_signalled(serve, loop_factory=loop_factory())
+    except Refusal as error:
+        return refuse("server", error)

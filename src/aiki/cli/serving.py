@@ -1,0 +1,71 @@
+"""A server over HTTP, put together for the commands that serve.
+
+The rule: what was refused is told in one sentence each: a port that is taken, a database in use, a setting out of
+bounds, a place that others can reach while nobody is asked who they are.
+"""
+
+import os
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import metadata
+from typing import Final
+
+from aiki.cli.refusal import Refusal
+from aiki.clock import Chance, SystemClock
+from aiki.config import Config
+from aiki.errors import AikiError
+from aiki.server.api.access import Access, check_exposure
+from aiki.server.api.app import Api
+from aiki.server.api.serve import Place, served
+from aiki.server.server import Server
+
+__all__ = ["API_KEYS", "serving"]
+
+API_KEYS: Final = "AIKI_API_KEYS"
+
+
+@asynccontextmanager
+async def serving(
+    database: str,
+    *,
+    host: str,
+    port: int,
+    unix: str | None = None,
+    api_keys: Sequence[str] = (),
+    is_insecure: bool = False,
+) -> AsyncIterator[tuple[Server, Place]]:
+    """Serve a database while the block lasts.
+
+    Args:
+        api_keys: more of them may stand in AIKI_API_KEYS, with commas or spaces between.
+
+    Raises:
+        Refusal: it cannot be served there.
+    """
+    try:
+        keys = [*api_keys, *filter(None, re.split(r"[,\s]+", os.environ.get(API_KEYS, "")))]
+        access = Access(api_keys=keys, insecure=is_insecure)
+        config = Config.from_environment(os.environ)
+        if unix is None:
+            check_exposure(host, access)
+    except (AikiError, ValueError) as error:
+        raise Refusal(str(error)) from error
+    clock, chance = SystemClock(), Chance()
+    server = Server(database, clock=clock, chance=chance, config=config)
+    api = Api(
+        lambda: server.service,
+        access=access,
+        config=config,
+        clock=clock,
+        chance=chance,
+        version=metadata.version("aiki"),
+    )
+    async with AsyncExitStack() as open_parts:
+        try:
+            await open_parts.enter_async_context(server)
+            place = await open_parts.enter_async_context(served(api, host=host, port=port, path=unix))
+        except (AikiError, OSError) as error:
+            raise Refusal(getattr(error, "strerror", None) or str(error)) from error
+        server.store.tell(url=place.url)
+        yield server, place
