@@ -306,7 +306,7 @@ async def test_a_run_goes_on_as_new_with_its_id_its_unread_events_and_its_waiter
         (child,) = (await env.runs.list(workflow="endless")).runs
 
     assert child.chapter == 5
-    assert chapters == [(child.id, left) for left in (5, 4, 3, 2, 1)]
+    assert list(dict.fromkeys(chapters)) == [(child.id, left) for left in (5, 4, 3, 2, 1)]  # replays apart
 
 
 async def test_a_new_chapter_begins_with_an_empty_journal_and_other_keys() -> None:

@@ -29,7 +29,7 @@ from aiki.model.wire import (
     WaitRequest,
 )
 
-__all__ = ["ClientTransport", "Transport", "WorkerTransport"]
+__all__ = ["ClientTransport", "Renewer", "Transport", "WorkerTransport"]
 
 
 class ClientTransport(Protocol):
@@ -72,8 +72,24 @@ class ClientTransport(Protocol):
         ...
 
 
+class Renewer(Protocol):
+    """A road of its own for renewals, which needs no event loop: used by one thread."""
+
+    def renew(self, request: PollRequest) -> PollAnswer:
+        """Renew the session; block until the answer is there, for a short while at most. Raises `Unavailable`."""
+        ...
+
+    def close(self) -> None:
+        """Close it. Nothing is asked after it."""
+        ...
+
+
 class WorkerTransport(Protocol):
     """What a worker asks of a server."""
+
+    def renewer(self) -> Renewer | None:
+        """Return a road that renews while the event loop is held up; None if the server shares that loop."""
+        ...
 
     async def announce(self, announce: Announce) -> PollAnswer:
         """Open a session."""

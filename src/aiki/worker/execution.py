@@ -54,6 +54,8 @@ class ExecutionHost(Protocol):
 
     attempts: Attempts
     server_time: ServerTime
+    is_leaving: bool
+    """No further task starts."""
 
     def send(self, commit: Commit, answered: Callable[[CommitAnswer], None]) -> None:
         """Send a turn."""
@@ -179,6 +181,8 @@ class Execution:
                 attempt.task.cancel()
 
     def _start_tasks(self) -> None:
+        if self._host.is_leaving:
+            return  # they are another worker's
         starts = self._machine.starts
         while starts and (starts[0].born <= self.recorded_seq or not starts[0].is_open):
             call = starts.popleft()
@@ -219,7 +223,8 @@ class Execution:
         elif not self._executing and not self._in_place and machine.is_quiet:
             self._commit(Outcome.SUSPENDED if machine.inbox.waits else Outcome.STALLED)
         elif not machine.is_quiet:
-            self._commit(Outcome.RUNNING)
+            if not (self._host.is_leaving and machine.ledger.is_empty):
+                self._commit(Outcome.RUNNING)
         elif not machine.ledger.is_empty and self._gather_handle is None:
             self._gather_handle = self._loop.call_later(GATHER_S, self._commit_gathered)
 

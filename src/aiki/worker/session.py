@@ -1,16 +1,24 @@
 """A worker's session with a server: announced once, renewed by polls, given up with a goodbye.
 
 Told, and told again: every poll states what the worker holds, and the answer brings whatever the server knows
-otherwise. The rule: an answer is only a hint to what the database says; one of an older epoch than the held one is
-passed over, and so is what is held already.
+otherwise. A poll lasts a fifth of the lease (2 s by default), is given up a little later, and the next number is sent:
+an answer that got lost is told again. A second one is open only where the first asks for something else than the worker
+wants by now (there is room, it leaves, a run is to be heard of): the server answers the older at once, and it is taken
+first.
+
+The rule: one session after another, and no id comes back. One that the server has ended, or that could not be renewed
+within its lease by the worker's own clock, has let go of everything before the next is announced.
 """
 
 import asyncio
 import logging
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from aiki.clock import Chance, Clock
 from aiki.errors import Unavailable
@@ -29,19 +37,22 @@ from aiki.model.wire import (
     VersionInfo,
 )
 from aiki.sdk.transport import WorkerTransport
+from aiki.worker.renewal import Lease, Renewal
 from aiki.worker.server_time import ServerTime
 
 __all__ = ["Session", "SessionHost"]
 
-POLLS_PER_LEASE: Final = 5  # so many polls, at least, renew it before it is over
+POLLS_MAX: Final = 2  # open at once
+DOUBLINGS_MAX: Final = 2  # of the patience, one after each poll that was given up: a slow server is not a dead one
 BACKOFF_S: Final = 0.1
 BACKOFF_S_MAX: Final = 2.0
+MS_PER_S: Final = 1_000
 
 _log = logging.getLogger("aiki.worker")
 
 
 class SessionHost(Protocol):
-    """The worker, as its session sees it."""
+    """What the worker holds, as its session sees it."""
 
     server_time: ServerTime
 
@@ -55,6 +66,14 @@ class SessionHost(Protocol):
 
     def executing(self) -> Sequence[Executing]:
         """Return what it executes."""
+        ...
+
+    def unheard(self) -> Collection[Held]:
+        """Return what it begins only once a poll that states it has been answered."""
+        ...
+
+    def heard(self, stated: Collection[Held]) -> None:
+        """The server has heard that the worker holds this."""
         ...
 
     def assigned(self, assignment: Assignment) -> None:
@@ -74,11 +93,23 @@ class SessionHost(Protocol):
         ...
 
 
+class _Poll(Struct, eq=False):
+    """A poll that is open."""
+
+    request: PollRequest
+    sent_ms: float
+    until_ms: float  # when it is given up
+    answer: asyncio.Task[PollAnswer]
+
+
 class Session:
     """Polls for one worker, one session after another.
 
     Args:
         versions: what the worker serves; the queues follow from it and `pools`.
+
+    Attributes:
+        id: of the session that is open now, or was last.
     """
 
     def __init__(
@@ -105,24 +136,29 @@ class Session:
         self._pools = tuple(pools) or ("",)
         self._capacity = capacity
         self._sdk = sdk
-        self._number = 0
-        self._lease_ms = 0
-        self._room = asyncio.Event()
+        renewer = transport.renewer()
+        self._lease = Lease(clock, is_judged=renewer is not None)
+        self._renewal = None if renewer is None else Renewal(renewer, self._lease, clock=clock)
+        self._open: list[_Poll] = []
+        self._news = asyncio.Event()  # an answer has come, or what is wanted has changed
         self._claims = True
-        self._older: asyncio.Future[PollAnswer] | None = None
+        self._is_over = True
+        self._is_away = False
+        self._unanswered = 0
+        self._forsaken = ""  # a session that the server may believe to be alive
         self.id = ""
 
     async def announce(self) -> None:
         """Open a session.
 
         Raises:
-            Unavailable: no server answers.
+            Unavailable: no server answers, or it refuses this id.
         """
-        self.id = self._chance.uuid7(now_ms=self._clock.now_ms())
-        self._number = 0
+        session_id = self._chance.uuid7(now_ms=self._clock.now_ms())
+        sent_ms = self._clock.monotonic_ms()
         answer = await self._transport.announce(
             Announce(
-                session_id=self.id,
+                session_id=session_id,
                 namespace=self._namespace,
                 worker=self._name,
                 versions=self._versions,
@@ -133,94 +169,203 @@ class Session:
                 sdk=self._sdk,
             )
         )
-        self._lease_ms = answer.lease_ms
+        if answer.session_over:
+            raise Unavailable(f"the server does not take the session {session_id}")
+        self.id = session_id
+        self._lease.begin(session_id, sent_ms=sent_ms, lease_ms=answer.lease_ms)
+        self._is_over = False
+        self._unanswered = 0
         self._host.server_time.note(answer.now_ms)
 
     def room(self) -> None:
         """There is room for another run: a poll that asked for none is followed by one that does."""
-        self._room.set()
+        if self._open and self._open[-1].request.capacity == 0:
+            self._news.set()
 
     def stop_claiming(self) -> None:
         """Ask for no more runs; mail and news of lost claims still come."""
         self._claims = False
-        self._room.set()
+        self._news.set()
+
+    def holds(self) -> bool:
+        """Return whether the session is open. One that could not be renewed in time is over from this moment on."""
+        if not self._is_over and self._lease.is_over():
+            self._forsaken = self.id
+            self._end("could not be renewed in time")
+        return not self._is_over
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Poll until cancelled, in one session after another."""
         backoff_s = BACKOFF_S
+        if self._renewal is not None:
+            self._renewal.start()
         try:
             while True:
                 try:
+                    if not self.holds():
+                        await self._begin_anew()
                     await self._poll()
                     backoff_s = BACKOFF_S
                 except Unavailable as error:
-                    self._older = None
-                    _log.warning("no answer from the server, trying again: %s", error)
-                    await asyncio.sleep(backoff_s * (0.5 + self._chance.random.random()))
+                    self._close_polls()
+                    self._tell_away(error)
+                    await asyncio.sleep(self._pause_s(backoff_s))
                     backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
         finally:
-            if self._older is not None:
-                self._older.cancel()
+            self._close_polls()
+            if self._renewal is not None:
+                self._renewal.close()
 
     async def hand_back(self, runs: Sequence[Held]) -> None:
-        """Give up claims; it counts as no crash."""
-        if runs:
-            await self._transport.hand_back(HandBack(self.id, tuple(runs)))
+        """Give up claims; it counts as no crash.
+
+        Raises:
+            Unavailable: no server answers.
+        """
+        await self._transport.hand_back(HandBack(self.id, tuple(runs)))
 
     async def goodbye(self) -> None:
-        """End the session."""
-        await self._transport.goodbye(Goodbye(self.id))
+        """End the session, and give up all of its claims at once; it counts as no crash.
+
+        Raises:
+            Unavailable: no server answers.
+        """
+        if self.holds():
+            self._is_over = True
+            await self._transport.goodbye(Goodbye(self.id))
+
+    # ---------------------------------------------------------------------------------------------------------- polls
 
     async def _poll(self) -> None:
-        """Make one poll and take its answer.
+        """Send a poll, take its answer, or give it up; the same for those that follow while it is open."""
+        self._ask()
+        while self._open:
+            self._news.clear()
+            if len(self._open) < POLLS_MAX and self._is_outdated(self._open[-1].request):
+                self._overtake(self._open[-1])
+            oldest = self._open[0]
+            if not oldest.answer.done():
+                await self._until_news(min(oldest.until_ms - self._clock.monotonic_ms(), self._lease.left_ms()))
+            if not self.holds():
+                return
+            if oldest.answer.done():
+                self._open.remove(oldest)
+                self._take(oldest)
+            elif oldest.until_ms <= self._clock.monotonic_ms():
+                self._open.remove(oldest)
+                self._give_up(oldest)
 
-        If room comes up while one that asked for none is open, the next one follows at once, and the server answers
-        the older one when it sees the newer.
-        """
-        self._room.clear()
-        capacity = max(self._host.capacity(), 0) if self._claims else 0
-        poll = asyncio.ensure_future(self._transport.poll(self._request(capacity)))
-        room = asyncio.ensure_future(self._room.wait())
-        try:
-            if self._older is not None:
-                await self._take(await self._older)
-                self._older = None
-            await asyncio.wait({poll} if capacity > 0 else {poll, room}, return_when=asyncio.FIRST_COMPLETED)
-            if poll.done():
-                await self._take(poll.result())
-            else:
-                self._older = poll
-        finally:
-            room.cancel()
-            if not poll.done() and self._older is not poll:
-                poll.cancel()
+    async def _until_news(self, wait_ms: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(wait_ms, 0) / MS_PER_S):
+                await self._news.wait()
 
-    def _request(self, capacity: int) -> PollRequest:
-        self._number += 1
-        return PollRequest(
+    def _ask(self) -> _Poll:
+        """Send the next poll."""
+        capacity = self._wanted()
+        wait_ms = 0 if self._host.unheard() else self._lease.poll_ms
+        request = PollRequest(
             session_id=self.id,
-            number=self._number,
+            number=self._lease.next_number(),
             queues=self._queues() if capacity > 0 else (),
             capacity=capacity,
             held=tuple(self._host.held()),
             executing=tuple(self._host.executing()),
-            wait_ms=self._lease_ms // POLLS_PER_LEASE,
+            wait_ms=wait_ms,
         )
+        sent_ms = self._clock.monotonic_ms()
+        answer = asyncio.ensure_future(self._transport.poll(request))
+        answer.add_done_callback(self._answered)
+        poll = _Poll(request, sent_ms, sent_ms + wait_ms + self._patience_ms(), answer)
+        self._open.append(poll)
+        if self._renewal is not None:
+            self._renewal.polled(request, sent_ms=sent_ms, until_ms=poll.until_ms)
+        return poll
 
-    async def _take(self, answer: PollAnswer) -> None:
+    def _overtake(self, older: _Poll) -> None:
+        """Send the next poll while one is open. The server answers that when it sees the newer."""
+        newer = self._ask()
+        older.until_ms = min(older.until_ms, newer.sent_ms + self._patience_ms())
+
+    def _answered(self, answer: asyncio.Task[PollAnswer]) -> None:
+        if not answer.cancelled():
+            answer.exception()  # looked at, also where nobody waits any more
+        self._news.set()
+
+    def _is_outdated(self, asked: PollRequest) -> bool:
+        """Whether the worker would ask for something else by now, which cannot wait for the end of this poll."""
+        if (asked.capacity > 0) is not (self._wanted() > 0) and (asked.capacity == 0 or not self._claims):
+            return True
+        unheard = self._host.unheard()
+        return bool(unheard) and not {_claim(held) for held in unheard} <= {_claim(held) for held in asked.held}
+
+    def _wanted(self) -> int:
+        return max(self._host.capacity(), 0) if self._claims else 0
+
+    def _patience_ms(self) -> int:
+        """Return how long an answer that is due is waited for; so that even a slow server renews a lease in time."""
+        return int(self._lease.patience_ms << min(self._unanswered, DOUBLINGS_MAX))
+
+    def _give_up(self, poll: _Poll) -> None:
+        poll.answer.cancel()
+        self._unanswered += 1
+        _log.info("poll %d of worker %s was not answered in time; asking anew", poll.request.number, self._name)
+
+    def _take(self, poll: _Poll) -> None:
+        answer = poll.answer.result()
         host = self._host
+        self._unanswered = 0
+        if self._is_away:
+            self._is_away = False
+            _log.warning("the server is back")
         host.server_time.note(answer.now_ms)
         if answer.session_over:
-            _log.warning("the session of worker %s has ended; opening a new one", self._name)
-            host.over()
-            await self.announce()
+            self._end("was ended by the server")
             return
+        self._lease.renew(self.id, sent_ms=poll.sent_ms, lease_ms=answer.lease_ms)
         for lost in answer.lost:
             host.lost(lost)
         for mail in answer.mail:
             host.mailed(mail)
+        host.heard(poll.request.held)
         for assignment in answer.assignments:
             host.assigned(assignment)
+
+    def _close_polls(self) -> None:
+        if self._renewal is not None:
+            self._renewal.paused()
+        polls, self._open = self._open, []
+        for poll in polls:
+            poll.answer.cancel()
+
+    def _pause_s(self, backoff_s: float) -> float:
+        """Return how long to wait before the server is asked again: not beyond the end of the lease."""
+        wait_s = backoff_s * (0.5 + self._chance.random.random())
+        return wait_s if self._is_over else min(wait_s, max(self._lease.left_ms(), 0) / MS_PER_S)
+
+    def _tell_away(self, error: Unavailable) -> None:
+        if not self._is_away:
+            _log.warning("no answer from the server, trying again: %s", error)
+        self._is_away = True
+
+    # ------------------------------------------------------------------------------------------------------- sessions
+
+    def _end(self, why: str) -> None:
+        """Let go of everything."""
+        self._is_over = True
+        _log.warning("the session of worker %s %s; opening a new one", self._name, why, extra={"session_id": self.id})
+        self._close_polls()
+        self._host.over()
+        self._news.set()
+
+    async def _begin_anew(self) -> None:
+        await self.announce()
+        if self._forsaken:
+            # The server may not have judged it yet, and would keep its runs for the rest of the lease.
+            forsaken, self._forsaken = self._forsaken, ""
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(self._lease.patience_ms / MS_PER_S):
+                    await self._transport.goodbye(Goodbye(forsaken))
 
     def _queues(self) -> tuple[Queue, ...]:
         return tuple(
@@ -228,3 +373,7 @@ class Session:
             for version in self._versions
             for pool in self._pools
         )
+
+
+def _claim(held: Held) -> tuple[str, int]:
+    return held.run_id, held.epoch

@@ -1,7 +1,8 @@
 """The one stream of commits that all runs of a worker share.
 
 While a request is on its way, finished turns pile up; the next request takes them all, cut by number and bytes. The
-rule: one request at a time, and a turn that was sent is sent again unchanged until it is answered.
+rule: one request at a time, and a turn that was sent is sent again unchanged until it is answered; but nothing is sent
+once the session is over, nor, if it was not yet, of a run that was dropped.
 """
 
 import asyncio
@@ -25,43 +26,86 @@ BACKOFF_S_MAX: Final = 2.0
 _log = logging.getLogger("aiki.worker")
 
 Answered = Callable[[CommitAnswer], None]
+_Item = tuple[Commit, Answered]
 
 
 class CommitStream:
-    """Sends commits, many at once, and hands each answer to who sent it."""
+    """Sends commits, many at once, and hands each answer to who sent it.
 
-    def __init__(self, transport: WorkerTransport, *, chance: Chance) -> None:
+    Args:
+        may_send: asked before each request: whether the session still holds. Where it does not, whoever answers has
+            cleared this stream.
+    """
+
+    def __init__(
+        self, transport: WorkerTransport, *, chance: Chance, may_send: Callable[[], bool] = lambda: True
+    ) -> None:
         self._transport = transport
         self._chance = chance
-        self._waiting: deque[tuple[Commit, Answered]] = deque()
+        self._may_send = may_send
+        self._waiting: deque[_Item] = deque()
+        self._under_way: list[_Item] = []
+        self._request: asyncio.Future[list[CommitAnswer]] | None = None
         self._arrived = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._turned = asyncio.Event()  # something has left the stream
+        self._is_away = False
 
     def send(self, commit: Commit, answered: Answered) -> None:
         """Send a turn with the next request; `answered` is called with its answer."""
         self._waiting.append((commit, answered))
         self._arrived.set()
-        self._idle.clear()
+
+    def withdraw(self, run_id: str) -> None:
+        """Send nothing of a run that was dropped, unless it is on its way already."""
+        if any(commit.run_id == run_id for commit, _ in self._waiting):
+            self._waiting = deque(item for item in self._waiting if item[0].run_id != run_id)
+            self._turned.set()
+
+    def clear(self) -> None:
+        """Send nothing of all that waits, and wait for no answer: the session is over."""
+        self._waiting.clear()
+        if self._request is not None:
+            self._request.cancel()
+        self._turned.set()
 
     async def drained(self) -> None:
         """Wait until everything that was sent is answered."""
-        await self._idle.wait()
+        while self._waiting or self._under_way:
+            await self._turn()
+
+    async def settled(self, run_id: str) -> None:
+        """Wait until everything that was sent of a run is answered."""
+        while any(commit.run_id == run_id for commit, _ in (*self._waiting, *self._under_way)):
+            await self._turn()
 
     async def run(self) -> None:
         """Send what there is, again and again, until cancelled."""
         while True:
             await self._arrived.wait()
-            batch = self._next_batch()
-            answers = await self._answers([commit for commit, _ in batch])
-            for (_, answered), answer in zip(batch, answers, strict=True):
-                answered(answer)
+            if self._waiting and self._may_send():
+                await self._send_some()
             if not self._waiting:
                 self._arrived.clear()
-                self._idle.set()
 
-    def _next_batch(self) -> list[tuple[Commit, Answered]]:
-        batch: list[tuple[Commit, Answered]] = []
+    async def _turn(self) -> None:
+        self._turned.clear()
+        await self._turned.wait()
+
+    async def _send_some(self) -> None:
+        batch = self._under_way = self._next_batch()
+        request = self._request = asyncio.ensure_future(self._answers([commit for commit, _ in batch]))
+        try:
+            await asyncio.wait({request})
+            if not request.cancelled():
+                for (_, answered), answer in zip(batch, request.result(), strict=True):
+                    answered(answer)
+        finally:
+            request.cancel()
+            self._request, self._under_way = None, []
+            self._turned.set()
+
+    def _next_batch(self) -> list[_Item]:
+        batch: list[_Item] = []
         size_bytes = 0
         while self._waiting and len(batch) < COMMITS_MAX:
             size_bytes += _payload_bytes(self._waiting[0][0])
@@ -74,11 +118,18 @@ class CommitStream:
         backoff_s = BACKOFF_S
         while True:
             try:
-                return await self._transport.commit(commits)
+                answers = await self._transport.commit(commits)
             except Unavailable as error:
-                _log.warning("the server does not take commits, trying again: %s", error)
+                if not self._is_away:
+                    _log.warning("the server does not take commits, trying again: %s", error)
+                self._is_away = True
+            else:
+                self._is_away = False
+                return answers
             await asyncio.sleep(backoff_s * (0.5 + self._chance.random.random()))
             backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
+            if not self._may_send():
+                raise asyncio.CancelledError
 
 
 def _payload_bytes(commit: Commit) -> int:

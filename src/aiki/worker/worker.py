@@ -8,33 +8,27 @@ it loses, by crash or by eviction, costs a replay and nothing else.
 import asyncio
 import logging
 import signal
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from importlib import metadata
 from types import TracebackType
 from typing import Any, Final, Self
 
-from msgspec.structs import replace
-
-from aiki.errors import NameTaken
-from aiki.model.journal import Entry
+from aiki.errors import NameTaken, Unavailable
 from aiki.model.retry import milliseconds
-from aiki.model.wire import Assignment, Commit, CommitAnswer, Executing, Held, JournalPage, Lost, NewMail
 from aiki.sdk.client import Client
 from aiki.sdk.convert import Seconds
 from aiki.sdk.workflow import Version
 from aiki.worker.attempts import AroundTask, Attempts
-from aiki.worker.execution import Execution
+from aiki.worker.claims import Claims
 from aiki.worker.server_time import ServerTime
 from aiki.worker.session import Session
-from aiki.worker.stream import CommitStream
 
 __all__ = ["Worker"]
 
 RUNS_MAX: Final = 100_000
-PAGES_MAX: Final = 100_000
-HEARD_MAX: Final = 10_000
+LOOK_S: Final = 0.02  # how often a worker that winds down looks whether its tasks are done
+LEAVE_S: Final = 2.0  # how long commits and the goodbye may take after that
 MS_PER_S: Final = 1000
 
 _log = logging.getLogger("aiki.worker")
@@ -88,14 +82,11 @@ class Worker:
         self._around_task = around_task
         self._grace_ms = milliseconds(shutdown_grace, "shutdown_grace")
         self._context: Any = None
-        self._active: dict[str, Execution] = {}
-        self._claiming: dict[str, int] = {}  # runs whose journal is being fetched, with their epoch
-        self._parked: OrderedDict[str, Execution] = OrderedDict()
-        self._heard: OrderedDict[str, int] = OrderedDict()  # the last epoch of each run that it was told of
         self._jobs: set[asyncio.Task[None]] = set()
         self._exits = AsyncExitStack()
         self._body: asyncio.Task[Any] | None = None
         self._fatal: BaseException | None = None
+        self._has_cancelled_body = False
         self._is_hurried = False
         self.has_given_up = False  # it ended while tasks were under way: a `def` task's thread may still be at work
 
@@ -103,6 +94,11 @@ class Worker:
     def client(self) -> Client:
         """Where the server is."""
         return self._client
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks are under way."""
+        return self._claims.tasks
 
     # ------------------------------------------------------------------------------------------------------ lifetime
 
@@ -114,7 +110,7 @@ class Worker:
             await self._exits.aclose()
             raise
         self._body = asyncio.current_task()
-        self._start(self._stream.run(), "commits")
+        self._start(self._claims.stream.run(), "commits")
         self._start(self._session.run(), "polls")
         return self
 
@@ -122,36 +118,42 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop claiming, let tasks finish for the grace, hand back the rest."""
-        self._body = None
+        body, self._body = self._body, None
         try:
             if self._fatal is None:
                 await self._wind_down()
         finally:
-            for execution in [*self._active.values(), *self._parked.values()]:
-                execution.release()
-            self._active.clear()
-            self._parked.clear()
-            for job in self._jobs:
-                job.cancel()
-            await asyncio.gather(*self._jobs, return_exceptions=True)
+            self._claims.drop_all()
+            await self._end_jobs()
             self.attempts.close()
             await self._exits.__aexit__(kind, error, trace)
         if self._fatal is not None:
+            if self._has_cancelled_body and body is not None:
+                body.uncancel()
             raise self._fatal
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or Ctrl-C; then stop claiming, let tasks finish, hand back the rest."""
-        loop = asyncio.get_running_loop()
+    async def run(self, *, on_stopping: Callable[[int], None] | None = None) -> None:
+        """Serve until SIGTERM or Ctrl-C; then stop claiming, let tasks finish, hand back the rest.
+
+        A second one ends the grace at once. Where no signal can be caught (another thread than the main one, Windows),
+        cancel it instead.
+
+        Args:
+            on_stopping: told, as it stops, how many tasks are under way; by default a line is logged.
+        """
         stopped = asyncio.Event()
-        caught = [signal.SIGTERM, signal.SIGINT]
-        for number in caught:
-            loop.add_signal_handler(number, stopped.set)
-        try:
-            async with self:
+
+        def stop() -> None:
+            if stopped.is_set():
+                self.hurry()
+                return
+            stopped.set()
+            (on_stopping or _log_stopping)(self._claims.tasks)
+
+        async with self:
+            with _caught(stop):
                 await stopped.wait()
-        finally:
-            for number in caught:
-                loop.remove_signal_handler(number)
+                await self._wind_down()
 
     def hurry(self) -> None:
         """While it winds down: end the grace now. Runs whose tasks are not done go back at once."""
@@ -170,11 +172,20 @@ class Worker:
             client=self._client, context=self._context, around_task=self._around_task, chance=chance
         )
         self._clock = clock
-        self._transport = connection.transport
-        self._stream = CommitStream(self._transport, chance=chance)
-        self._session = Session(
-            self,
-            self._transport,
+        self._claims = Claims(
+            connection.transport,
+            versions=self._versions,
+            attempts=self.attempts,
+            server_time=self.server_time,
+            chance=chance,
+            context=self._context,
+            runs_max=self._runs_max,
+            parked_max=self._parked_max,
+            start=self._start,
+        )
+        self._session = self._claims.session = Session(
+            self._claims,
+            connection.transport,
             clock=clock,
             chance=chance,
             namespace=connection.namespace,
@@ -187,22 +198,40 @@ class Worker:
         await self._session.announce()
 
     async def _wind_down(self) -> None:
+        """Wait for running tasks, start none, and give everything back in one call. Done once."""
+        if self._claims.is_leaving:
+            return
+        self._claims.is_leaving = True
         self._session.stop_claiming()
-        waited_until_ms = self._clock.monotonic_ms() + self._grace_ms
-        while any(execution.is_executing for execution in self._active.values()):
-            left_ms = waited_until_ms - self._clock.monotonic_ms()
+        until_ms = self._clock.monotonic_ms() + self._grace_ms
+        while self._claims.is_executing and self._fatal is None:
+            left_ms = until_ms - self._clock.monotonic_ms()
             if left_ms <= 0 or self._is_hurried:
                 self.has_given_up = True
-                _log.warning("%d runs still execute tasks at the end of the grace; they go back", len(self._active))
+                _log.warning("%d tasks are not done at the end of the grace; their runs go back", self._claims.tasks)
                 break
-            await asyncio.sleep(min(left_ms / MS_PER_S, 0.02))
-        held = self.held()
-        for execution in self._active.values():
-            execution.release()
-        self._active.clear()
-        await self._stream.drained()
-        await self._session.hand_back(held)
-        await self._session.goodbye()
+            await asyncio.sleep(min(left_ms / MS_PER_S, LOOK_S))
+        if self._fatal is None:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        self._claims.drop_active()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._claims.stream.drained()
+        self._claims.stream.clear()
+        await self._end_jobs()  # no poll comes after the goodbye
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self._session.goodbye()
+        except (Unavailable, TimeoutError) as error:
+            _log.warning("worker %s could not say goodbye; its runs go back when its lease ends: %s", self.name, error)
+
+    async def _end_jobs(self) -> None:
+        jobs = list(self._jobs)
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
 
     def _start(self, coroutine: Coroutine[Any, Any, None], what: str) -> None:
         job = asyncio.get_running_loop().create_task(coroutine, name=f"aiki-{what}")
@@ -216,123 +245,29 @@ class Worker:
         if self._fatal is None:
             self._fatal = job.exception()
             _log.error("worker %s stops: %s", self.name, self._fatal, exc_info=self._fatal)
-            if self._body is not None:
+            if self._body is not None and not self._has_cancelled_body:
+                self._has_cancelled_body = True
                 self._body.cancel()
 
-    # --------------------------------------------------------------------------------------- what the session brings
 
-    def capacity(self) -> int:
-        """Return how many more runs it takes."""
-        return self._runs_max - len(self._active) - len(self._claiming)
+@contextmanager
+def _caught(stop: Callable[[], None]) -> Iterator[None]:
+    """Have `stop` called by SIGTERM and Ctrl-C, where signals can be caught."""
+    loop = asyncio.get_running_loop()
+    caught = []
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, stop)
+                caught.append(number)
+        yield
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)
 
-    def held(self) -> list[Held]:
-        """Return what it holds."""
-        return [execution.held() for execution in self._active.values()]
 
-    def executing(self) -> list[Executing]:
-        """Return what it executes."""
-        return [line for execution in self._active.values() for line in execution.executing()]
-
-    def assigned(self, assignment: Assignment) -> None:
-        """A run is this worker's."""
-        run_id = assignment.run_id
-        if self._heard.get(run_id, -1) >= assignment.epoch:
-            return  # told again of what it holds, or held under that epoch and does no longer
-        self._heard[run_id] = assignment.epoch
-        self._heard.move_to_end(run_id)
-        if len(self._heard) > HEARD_MAX:
-            self._heard.popitem(last=False)
-        if run_id in self._active:
-            self._drop(run_id)
-        parked = self._parked.pop(run_id, None)
-        if parked is not None:
-            if assignment.parked and parked.fits(assignment):
-                self._active[run_id] = parked
-                parked.resume(assignment)
-                return
-            parked.release()
-        if assignment.parked or assignment.has_more:
-            self._claiming[run_id] = assignment.epoch
-            self._start(self._fetch_and_begin(assignment), f"fetch-{run_id}")
-        else:
-            self._begin(assignment)
-
-    def mailed(self, mail: NewMail) -> None:
-        """New mail for a run that it holds."""
-        active = self._active.get(mail.run_id)
-        if active is not None and active.epoch == mail.epoch:
-            active.receive(mail.mail, mail.last_mail)
-
-    def lost(self, lost: Lost) -> None:
-        """A run is this worker's no longer."""
-        active = self._active.get(lost.run_id)
-        if active is not None and active.epoch == lost.epoch:
-            self._drop(lost.run_id)
-
-    def over(self) -> None:
-        """The session has ended: drop everything."""
-        for run_id in list(self._active):
-            self._drop(run_id)
-        for execution in self._parked.values():
-            execution.release()
-        self._parked.clear()
-        self._claiming.clear()
-
-    async def _fetch_and_begin(self, assignment: Assignment) -> None:
-        """Fetch what an assignment left out, the rest of a long journal or all of a lost parked run, and begin."""
-        run_id = assignment.run_id
-        entries: list[Entry] = list(assignment.entries)
-        for _ in range(PAGES_MAX):
-            after = entries[-1].seq if entries else 0
-            page: JournalPage = await self._transport.fetch(self._session.id, run_id, assignment.epoch, after)
-            if page.problem is not None:
-                self._claiming.pop(run_id, None)
-                return
-            entries.extend(page.entries)
-            if after == 0:
-                assignment = replace(assignment, input=page.input, waits=page.waits, parked=False)
-            if not page.has_more:
-                break
-        if self._claiming.pop(run_id, None) == assignment.epoch:
-            self._begin(replace(assignment, entries=tuple(entries), has_more=False))
-
-    def _begin(self, assignment: Assignment) -> None:
-        version = self._versions.get((assignment.workflow, assignment.version))
-        if version is None:
-            _log.error("run %s of %s %s is not served here", assignment.run_id, assignment.workflow, assignment.version)
-            self._start(self._session.hand_back([Held(assignment.run_id, assignment.epoch, 0)]), "hand-back")
-            return
-        execution = Execution(self, assignment, version, context=self._context)
-        self._active[assignment.run_id] = execution
-        execution.begin()
-
-    def _drop(self, run_id: str) -> None:
-        execution = self._active.pop(run_id, None)
-        if execution is not None:
-            execution.release()
-            self._session.room()
-
-    # ----------------------------------------------------------------------------------- what its executions ask for
-
-    def send(self, commit: Commit, answered: Callable[[CommitAnswer], None]) -> None:
-        """Send a turn."""
-        self._stream.send(commit, answered)
-
-    def suspended(self, execution: Execution) -> None:
-        """A claim has ended by a suspension: keep the code, and let the least recently used one go."""
-        if self._active.get(execution.run_id) is execution:
-            del self._active[execution.run_id]
-        self._parked[execution.run_id] = execution
-        while len(self._parked) > self._parked_max:
-            _, oldest = self._parked.popitem(last=False)
-            oldest.release()
-        self._session.room()
-
-    def ended(self, execution: Execution) -> None:
-        """A claim has ended, and nothing is kept."""
-        if self._active.get(execution.run_id) is execution:
-            del self._active[execution.run_id]
-        self._session.room()
+def _log_stopping(tasks: int) -> None:
+    _log.warning("finishing %d task%s, Ctrl-C again to stop now", tasks, "" if tasks == 1 else "s")
 
 
 def _by_name(workflows: Sequence[Version[..., Any, Any]]) -> dict[tuple[str, str], Version[..., Any, Any]]:
