@@ -70,7 +70,7 @@ def check(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Violatio
 # ------------------------------------------------------------------------------------------------------ 1: next steps
 
 
-def has_next_step(now: Snapshot, _: Snapshot) -> Found:
+def _has_next_step(now: Snapshot, _: Snapshot) -> Found:
     """1: a run that is not terminal is ready, owned, waits for something that can come, or stands with a person."""
     for row in now.runs.values():
         match row.status:
@@ -87,7 +87,7 @@ def has_next_step(now: Snapshot, _: Snapshot) -> Found:
                     yield row.id, f"{row.status} without an alarm"
 
 
-def has_no_stale_step(now: Snapshot, _: Snapshot) -> Found:
+def _has_no_stale_step(now: Snapshot, _: Snapshot) -> Found:
     """1: nothing is left over from where the run stood before."""
     for row in now.runs.values():
         if row.status is not Status.RUNNING and row.session_id is not None:
@@ -102,7 +102,7 @@ def has_no_stale_step(now: Snapshot, _: Snapshot) -> Found:
             yield row.id, f"{row.status}, but the clock would look at it"
 
 
-def has_right_alarm(now: Snapshot, _: Snapshot) -> Found:
+def _has_right_alarm(now: Snapshot, _: Snapshot) -> Found:
     """1: the alarm of a run that nobody owns is its earliest deadline or its timeout, and its rows agree."""
     for row in now.runs.values():
         if row.status not in SUSPENDED:
@@ -119,7 +119,7 @@ def has_right_alarm(now: Snapshot, _: Snapshot) -> Found:
             yield row.id, f"alarm at {row.alarm_at_ms}, it should be {earliest_ms}"
 
 
-def leaves_no_mail_waiting(now: Snapshot, _: Snapshot) -> Found:
+def _leaves_no_mail_waiting(now: Snapshot, _: Snapshot) -> Found:
     """1: no unread message that concerns an open wait lies in the inbox of a suspended run."""
     for row in now.runs.values():
         if row.status not in SUSPENDED:
@@ -145,7 +145,7 @@ def _concerns(mail: Mail, open_keys: set[CallKey]) -> bool:
 # -------------------------------------------------------------------------------------------------- 2, 3: the journal
 
 
-def has_whole_journal(now: Snapshot, _: Snapshot) -> Found:
+def _has_whole_journal(now: Snapshot, _: Snapshot) -> Found:
     """2: `seq` has no gaps and ends where the row says; no call is answered twice in an attempt."""
     for (run_id, chapter, attempt), entries in now.entries.items():
         if [entry.seq for entry in entries] != list(range(1, len(entries) + 1)):
@@ -159,14 +159,14 @@ def has_whole_journal(now: Snapshot, _: Snapshot) -> Found:
             yield row.id, f"says its journal has {row.seq} entries, it has {length}"
 
 
-def keeps_entries(now: Snapshot, before: Snapshot) -> Found:
+def _keeps_entries(now: Snapshot, before: Snapshot) -> Found:
     """2: within an attempt an entry, once recorded, never changes and never goes."""
     for place, entries in before.entries.items():
         if place[0] in now.runs and list(now.entries.get(place, ())[: len(entries)]) != list(entries):
             yield place[0], f"chapter {place[1]}, attempt {place[2]}: what was recorded has changed"
 
 
-def has_one_writer(now: Snapshot, before: Snapshot) -> Found:
+def _has_one_writer(now: Snapshot, before: Snapshot) -> Found:
     """3: epochs only grow; within one, turns only grow and the owner stays the same."""
     for row, old in _pairs(now, before):
         if row.epoch < old.epoch:
@@ -184,7 +184,7 @@ def has_one_writer(now: Snapshot, before: Snapshot) -> Found:
 # ------------------------------------------------------------------------------------------------- 4, 5: what is sent
 
 
-def loses_nothing(now: Snapshot, before: Snapshot) -> Found:
+def _loses_nothing(now: Snapshot, before: Snapshot) -> Found:
     """4: a started run is there; an event is unread until an entry has taken it, or the run has ended."""
     for run_id in before.runs.keys() - now.runs.keys():
         yield run_id, "it is gone"
@@ -200,7 +200,7 @@ def loses_nothing(now: Snapshot, before: Snapshot) -> Found:
                 yield run_id, f"event {mail.name}, message {mail.number}, was neither taken nor is it unread"
 
 
-def takes_events_in_order(now: Snapshot, _: Snapshot) -> Found:
+def _takes_events_in_order(now: Snapshot, _: Snapshot) -> Found:
     """4: within an attempt each event is taken once, in order of arrival per name; what is taken is not unread.
 
     The order is that of the first attempt: a later one may keep what took a later event, and take a cut one again.
@@ -220,7 +220,7 @@ def takes_events_in_order(now: Snapshot, _: Snapshot) -> Found:
                 yield run_id, f"message {number} was taken, and lies unread"
 
 
-def keeps_ends(now: Snapshot, before: Snapshot) -> Found:
+def _keeps_ends(now: Snapshot, before: Snapshot) -> Found:
     """5: a terminal status is final, and so is what was left behind; `failed` alone may be tried again."""
     for row, old in _pairs(now, before):
         retried = old.status is Status.FAILED and row.attempt > old.attempt
@@ -233,7 +233,7 @@ def keeps_ends(now: Snapshot, before: Snapshot) -> Found:
             yield row.id, f"{row.status}, but that is not how it is said to have ended"
 
 
-def settles_waits(now: Snapshot, _: Snapshot) -> Found:
+def _settles_waits(now: Snapshot, _: Snapshot) -> Found:
     """5: a wait on a run has a waiter until that run ends, and then a message with its result."""
     waiters = set(now.waiters)
     for waiter in waiters:
@@ -262,7 +262,7 @@ def _tells(result: Mail, ends: Mapping[str, RunEnd], target: RunRow) -> bool:
 # -------------------------------------------------------------------------------------------------- 6 to 9: what is so
 
 
-def rings_no_timer_early(now: Snapshot, _: Snapshot) -> Found:
+def _rings_no_timer_early(now: Snapshot, _: Snapshot) -> Found:
     """6: what ended because its time had come ended no earlier."""
     for (run_id, _chapter, _attempt), entries in now.entries.items():
         for entry in entries:
@@ -271,7 +271,7 @@ def rings_no_timer_early(now: Snapshot, _: Snapshot) -> Found:
                 yield run_id, f"entry {entry.seq} rang at {entry.at_ms}, it was due at {entry.deadline_ms}"
 
 
-def executes_nothing_twice(now: Snapshot, _: Snapshot) -> Found:
+def _executes_nothing_twice(now: Snapshot, _: Snapshot) -> Found:
     """7: a task with a recorded result does not wait for another attempt, nor does any call that is answered wait."""
     for row in now.runs.values():
         waits = now.waits.get(row.id, ())
@@ -281,7 +281,7 @@ def executes_nothing_twice(now: Snapshot, _: Snapshot) -> Found:
                 yield row.id, f"{wait.key} is answered, and waits"
 
 
-def asks_only_for_what_follows(now: Snapshot, _: Snapshot) -> Found:
+def _asks_only_for_what_follows(now: Snapshot, _: Snapshot) -> Found:
     """8: a call was made after a delivery that is recorded: no entry or wait knows of one to come."""
     for (run_id, _chapter, _attempt), entries in now.entries.items():
         for entry in entries:
@@ -293,7 +293,7 @@ def asks_only_for_what_follows(now: Snapshot, _: Snapshot) -> Found:
                 yield row.id, f"{wait.key} was asked after entry {wait.asked} of {row.seq}"
 
 
-def keeps_namespaces_apart(now: Snapshot, _: Snapshot) -> Found:
+def _keeps_namespaces_apart(now: Snapshot, _: Snapshot) -> Found:
     """9: owner, parent and waiters of a run are of its namespace."""
 
     def namespace(run_id: str | None) -> str | None:
@@ -312,21 +312,21 @@ def keeps_namespaces_apart(now: Snapshot, _: Snapshot) -> Found:
 
 
 CHECKS: Final[Mapping[str, Callable[[Snapshot, Snapshot], Found]]] = {
-    "1 has a next step": has_next_step,
-    "1 has no stale step": has_no_stale_step,
-    "1 has the right alarm": has_right_alarm,
-    "1 leaves no mail waiting": leaves_no_mail_waiting,
-    "2 has a whole journal": has_whole_journal,
-    "2 keeps entries": keeps_entries,
-    "3 has one writer": has_one_writer,
-    "4 loses nothing": loses_nothing,
-    "4 takes events in order": takes_events_in_order,
-    "5 keeps ends": keeps_ends,
-    "5 settles waits": settles_waits,
-    "6 rings no timer early": rings_no_timer_early,
-    "7 executes nothing twice": executes_nothing_twice,
-    "8 asks only for what follows": asks_only_for_what_follows,
-    "9 keeps namespaces apart": keeps_namespaces_apart,
+    "1 has a next step": _has_next_step,
+    "1 has no stale step": _has_no_stale_step,
+    "1 has the right alarm": _has_right_alarm,
+    "1 leaves no mail waiting": _leaves_no_mail_waiting,
+    "2 has a whole journal": _has_whole_journal,
+    "2 keeps entries": _keeps_entries,
+    "3 has one writer": _has_one_writer,
+    "4 loses nothing": _loses_nothing,
+    "4 takes events in order": _takes_events_in_order,
+    "5 keeps ends": _keeps_ends,
+    "5 settles waits": _settles_waits,
+    "6 rings no timer early": _rings_no_timer_early,
+    "7 executes nothing twice": _executes_nothing_twice,
+    "8 asks only for what follows": _asks_only_for_what_follows,
+    "9 keeps namespaces apart": _keeps_namespaces_apart,
 }
 
 
