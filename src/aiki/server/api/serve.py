@@ -22,8 +22,12 @@ from aiki.server.api.app import Api
 from aiki.server.api.holders import holder_of_path, holder_of_port
 from aiki.server.api.protocol import BoundedProtocol
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    _NEW_LOOP = None
+else:
     import uvloop
+
+    _NEW_LOOP = uvloop.new_event_loop
 
 __all__ = ["PORT_DEFAULT", "Place", "loop_factory", "served"]
 
@@ -77,7 +81,7 @@ async def served(
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return the event loop for `asyncio.Runner`: uvloop's, or None for Python's own where there is none."""
-    return None if sys.platform == "win32" else uvloop.new_event_loop
+    return _NEW_LOOP
 
 
 class _Server(uvicorn.Server):
