@@ -79,7 +79,8 @@ class Alarms:
         while True:
             wait_ms = await self.step()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._nearer.wait(), wait_ms / MS_PER_S)
+                async with asyncio.timeout(wait_ms / MS_PER_S):
+                    await self._nearer.wait()
 
     async def step(self) -> float:
         """Do what is due, and return how many milliseconds the loop may sleep unless an alarm comes nearer."""
