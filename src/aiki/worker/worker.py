@@ -96,6 +96,11 @@ class Worker:
         return self._client
 
     @property
+    def workflows(self) -> tuple[Version[..., Any, Any], ...]:
+        """The versions that it serves."""
+        return tuple(self._versions.values())
+
+    @property
     def tasks(self) -> int:
         """How many tasks are under way."""
         return self._claims.tasks
