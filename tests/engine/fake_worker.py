@@ -39,6 +39,7 @@ STEPS = (
     "open child",
     "open child",
     "open task",
+    "withdraw",
     "start",
 )
 OPENINGS = ("open sleep", "open event", "open child", "open child", "open task")
@@ -60,6 +61,7 @@ class _Turn:
         self.entries: list[Entry] = []
         self.opened: dict[CallKey, Wait] = {}
         self.closed: list[CallKey] = []
+        self.withdrawn: set[CallKey] = set()
         self.children: list[ChildStart] = []
         self.cancelled = row.cancel_delivered
         for child in (child_of(row, ordinal=ordinal) for ordinal in range(CHILDREN_MAX)):
@@ -75,10 +77,23 @@ class _Turn:
         if closes and self.waits.pop(key, None) is not None and self.opened.pop(key, None) is None:
             self.closed.append(key)
 
+    def withdraw(self, key: object) -> None:
+        """Close a wait that nobody awaits any more, and forget a result that has come for it."""
+        assert isinstance(key, CallKey)
+        del self.waits[key]
+        if self.opened.pop(key, None) is None:
+            self.closed.append(key)
+        self.withdrawn.add(key)
+        self.mail = [
+            mail for mail in self.mail if CallKey(EntryKind.CHILD_RESULT, mail.name, mail.ordinal) not in self.withdrawn
+        ]
+
     def open(self, wait: Wait) -> None:
         """Open a wait under the next free ordinal of its address."""
         ordinal = 0
-        while (key := replace(wait.key, ordinal=ordinal)) in self.recorded or key in self.waits:
+        while (
+            (key := replace(wait.key, ordinal=ordinal)) in self.recorded or key in self.waits or key in self.withdrawn
+        ):
             ordinal += 1
         wait = replace(wait, key=key, order=len(self.recorded) + len(self.waits), asked=self.row.seq)
         self.waits[key] = self.opened[key] = wait
@@ -123,7 +138,10 @@ def _step(turn: _Turn, step: str, choose: Choose[object]) -> None:
             turn.open(task_wait(now_ms + 2_000, name="charge"))
         case "open child":
             if turn.child_ids:
-                turn.open(child_wait(str(choose(turn.child_ids))))
+                turn.open(child_wait(str(choose(turn.child_ids)), deadline_ms=now_ms + 9_000))
+        case "withdraw":
+            if turn.waits:
+                turn.withdraw(choose(list(turn.waits)))
         case "start":
             _start(turn)
 

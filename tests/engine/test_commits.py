@@ -4,12 +4,23 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from aiki.engine.commands import CommitTurn, RefuseTurn, Send
+from aiki.engine.commands import CommitTurn, Poll, RefuseTurn, Send
 from aiki.engine.moves import CANCEL_GRACE_MS
 from aiki.model.journal import EntryKind, Wait
 from aiki.model.lifecycle import Status
-from aiki.model.wire import ChildStart, CommitAnswer, Effect, Outcome, Problem, RunOptions, SendEvent, Verdict
-from tests.engine.world import World, child_of, child_wait, entry, event_wait, sleep, task_wait
+from aiki.model.wire import (
+    ChildStart,
+    CommitAnswer,
+    Effect,
+    Held,
+    Outcome,
+    PollRequest,
+    Problem,
+    RunOptions,
+    SendEvent,
+    Verdict,
+)
+from tests.engine.world import LEASE_MS, World, child_of, child_wait, entry, event_wait, sleep, task_wait
 
 # ------------------------------------------------------------------------------------------------------- the fence
 
@@ -332,6 +343,21 @@ def test_a_wake_that_nothing_slept_for_is_discarded_by_the_suspension(world: Wor
     world.suspend(run_id, sleep(world.now_ms + 100), read=(1,))
 
     assert world.unread(run_id) == []
+
+
+def test_a_wake_that_is_at_hand_is_discarded_even_if_the_worker_forgets_to_say_so(world: World) -> None:
+    session_id = world.session()
+    run_id = world.running(session_id=session_id)
+    world.ask(run_id, "wake")
+    poll = Poll(PollRequest(session_id, 9, (), 0, (Held(run_id, 1, 0),)), LEASE_MS)
+    wait = sleep(world.now_ms + 100)
+    turn = world.turn(
+        run_id, Outcome.SUSPENDED, opened=(wait,), waits=1, waits_for="sleep", deadline_ms=wait.deadline_ms
+    )
+
+    world.do(poll, CommitTurn(turn))
+
+    assert (world.status(run_id), world.unread(run_id)) == (Status.SLEEPING, [])
 
 
 def test_a_suspension_without_a_wait_is_refused(world: World) -> None:

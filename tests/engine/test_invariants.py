@@ -180,6 +180,24 @@ def _result_of_another_end(world: World) -> Snapshot:
     return replace(world.snapshot(), ends={child_id: RunEnd(Status.CANCELLED, output=Raw(b"1"))})
 
 
+def _result_for_no_wait(world: World) -> Snapshot:
+    run_id = world.running()
+    return replace(world.snapshot(), unread={run_id: (_mail(MailKind.CHILD_RESULT, "c"),)})
+
+
+def _result_twice(world: World) -> Snapshot:
+    parent_id, child_id = _waiting_parent(world)
+    world.ask(child_id, "terminate")
+    (mail,) = world.unread(parent_id)
+    return replace(world.snapshot(), unread={parent_id: (mail, replace(mail, number=2))})
+
+
+def _waiter_without_a_wait(world: World) -> Snapshot:
+    parent_id = world.running()
+    child_id = world.with_child(parent_id)
+    return replace(world.snapshot(), waiters=(Waiter(child_id, parent_id, 0),))
+
+
 def _sleep_that_was_too_short(world: World) -> Snapshot:
     run_id = world.running()
     world.commit(run_id, entries=(entry(1),))
@@ -256,6 +274,9 @@ PLANTED: dict[Plant, str] = {
     _waiter_on_what_has_ended: "5 settles waits",
     _result_that_was_lost: "5 settles waits",
     _result_of_another_end: "5 settles waits",
+    _result_for_no_wait: "5 settles waits",
+    _result_twice: "5 settles waits",
+    _waiter_without_a_wait: "5 settles waits",
     _sleep_that_was_too_short: "6 rings no timer early",
     _wait_that_gave_up_too_soon: "6 rings no timer early",
     _task_that_would_run_again: "7 executes nothing twice",
@@ -294,7 +315,8 @@ def test_a_second_writer_is_found(world: World) -> None:
     run_id = world.running()
     world.commit(run_id)
 
-    for parts in ({"epoch": 0}, {"turn": 0}, {"session_id": world.session()}, {"chapter": 2}):
+    ended: dict[str, object] = {"status": Status.QUEUED, "session_id": None, "due_at_ms": 1}
+    for parts in ({"epoch": 0}, {"turn": 0}, {"session_id": world.session()}, {"chapter": 2}, ended):
         assert "3 has one writer" in _changed(world, run_id, **parts)
 
 

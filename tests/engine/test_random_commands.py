@@ -128,7 +128,10 @@ class Chaos:
 
     def pass_time(self) -> None:
         self.world.advance(self.chance.choice((1, 300, 700, 2_000, 35_000)))
-        self.world.do(*(RingAlarm(run_id) for run_id in self.world.due()), offers=self._perhaps_offers())
+        alarms = [RingAlarm(run_id) for run_id in self.world.due()]
+        if self.world.runs:
+            alarms.append(RingAlarm(self._any_run()))  # a reason to look, no more
+        self.world.do(*alarms, offers=self._perhaps_offers())
 
     def drain(self) -> None:
         """Where workers and people do their part, everything ends within a bound."""

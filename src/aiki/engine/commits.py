@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from aiki.engine.commands import RefuseTurn
 from aiki.engine.ending import end_cancelled, finish
 from aiki.engine.inbox import answer_wait, has_wait, put, unread_after
-from aiki.engine.moves import CANCEL_GRACE_MS, move
+from aiki.engine.moves import CANCEL_GRACE_MS, move, release
 from aiki.engine.requests import request_cancel
 from aiki.engine.retrying import delay_of, retry
 from aiki.engine.starts import start_child
@@ -74,7 +74,7 @@ def refuse_turn(ws: WorkingSet, turn: RefuseTurn) -> CommitAnswer:
     if row is None or row.epoch != turn.epoch or row.status is not Status.RUNNING or turn.turn != row.turn + 1:
         return _fenced(ws, turn, row)
     if row.cancel is not None:
-        row = end_cancelled(ws, row)
+        row = end_cancelled(ws, release(ws, row, tell=False))
         return CommitAnswer(row.id, turn.epoch, turn.turn, Verdict.REFUSED, ws.now_ms, row.status, problem=turn.problem)
     return _refused(ws, row, turn, turn.problem)
 

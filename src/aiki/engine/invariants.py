@@ -173,6 +173,9 @@ def _has_one_writer(now: Snapshot, before: Snapshot) -> Found:
             yield row.id, f"epoch {row.epoch} after {old.epoch}"
         if row.epoch != old.epoch:
             continue
+        lost_claim = old.session_id is not None and row.session_id is None and row.status is not Status.STALLED
+        if lost_claim and row.turn == old.turn:
+            yield row.id, f"its claim ended without a turn of its owner, and epoch {row.epoch} stands"
         if row.turn < old.turn:
             yield row.id, f"turn {row.turn} after {old.turn} in epoch {row.epoch}"
         if row.session_id is not None and row.session_id != old.session_id:
@@ -234,24 +237,37 @@ def _keeps_ends(now: Snapshot, before: Snapshot) -> Found:
 
 
 def _settles_waits(now: Snapshot, _: Snapshot) -> Found:
-    """5: a wait on a run has a waiter until that run ends, and then a message with its result."""
+    """5: a wait on a run has a waiter until that run ends, and then one message with its result; no more is left."""
     waiters = set(now.waiters)
-    for waiter in waiters:
+    open_waits = {
+        Waiter(wait.key.address, run_id, wait.key.ordinal)
+        for run_id, waits in now.waits.items()
+        for wait in waits
+        if wait.key.kind is EntryKind.CHILD_RESULT
+    }
+    for waiter in sorted(waiters):
         target = now.runs.get(waiter.target_id)
         if target is None or target.is_terminal:
             yield waiter.run_id, f"waits for {waiter.target_id}, which is not open"
-    for run_id, waits in now.waits.items():
-        results = {(m.name, m.ordinal): m for m in now.unread.get(run_id, ()) if m.kind is MailKind.CHILD_RESULT}
-        for wait in waits:
-            key = wait.key
-            if key.kind is not EntryKind.CHILD_RESULT:
+        if waiter not in open_waits:
+            yield waiter.run_id, f"is to hear of {waiter.target_id}, and has no wait for it"
+    results: dict[Waiter, Mail] = {}
+    for run_id, unread in now.unread.items():
+        for mail in unread:
+            if mail.kind is not MailKind.CHILD_RESULT:
                 continue
-            target, result = now.runs.get(key.address), results.get((key.address, key.ordinal))
-            is_open = target is not None and not target.is_terminal
-            if is_open and Waiter(key.address, run_id, key.ordinal) not in waiters:
-                yield run_id, f"waits for {key.address}, which does not know of it"
-            elif target is not None and target.is_terminal and (result is None or not _tells(result, now.ends, target)):
-                yield run_id, f"waits for {key.address}, which is {target.status}, without its result"
+            waiter = Waiter(mail.name, run_id, mail.ordinal)
+            if waiter in results or waiter not in open_waits:
+                yield run_id, f"message {mail.number} is a result of {mail.name} for no wait, or once too often"
+            results[waiter] = mail
+    for waiter in sorted(open_waits):
+        target, result = now.runs.get(waiter.target_id), results.get(waiter)
+        if target is None:
+            continue
+        if not target.is_terminal and waiter not in waiters:
+            yield waiter.run_id, f"waits for {target.id}, which does not know of it"
+        if target.is_terminal and (result is None or not _tells(result, now.ends, target)):
+            yield waiter.run_id, f"waits for {target.id}, which is {target.status}, without its result"
 
 
 def _tells(result: Mail, ends: Mapping[str, RunEnd], target: RunRow) -> bool:
