@@ -1,8 +1,9 @@
 """A program to be killed: many runs of a workflow of ten steps, with sleeps, events and children, on one file.
 
-    python steps.py DATABASE EFFECTS RUNS SPREAD
+    python steps.py local DATABASE RUNS SPREAD      server, worker and client in one process
+    python steps.py worker URL                      a worker for a server elsewhere
 
-The runs begin one after another within SPREAD seconds. Every execution of a task leaves a line in the file EFFECTS: idempotency key, run, step and argument. Started again on
+The runs begin one after another within SPREAD seconds. Every execution of a task leaves a line in the file that AIKI_EFFECTS names: idempotency key, run, step and argument. Started again on
 the same files it goes on; it prints "done" and ends once every run has completed with the output that can be computed.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import aiki
 
-EFFECTS = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(os.devnull)
+EFFECTS = Path(os.environ.get("AIKI_EFFECTS", os.devnull))
 
 
 def digest(*parts: object) -> str:
@@ -85,23 +86,32 @@ def expected(given: str) -> str:
     return digest("7", digest("6", "".join(three)))
 
 
-async def main(database: str, runs: int, *, spread_s: float) -> None:
-    """Start what is not started, send what is not sent, and wait for all."""
+async def travel(client: aiki.Client, number: int, *, delay_s: float) -> None:
+    """Start a journey if it is not started, send its event if it is not sent, and wait for its end."""
+    given = f"journey-{number}"
+    handle = await journey_v1.options(reference_id=given, delay=delay_s).start(client, given)
+    with contextlib.suppress(aiki.RunEnded):  # it was sent in an earlier life, and the run has ended since
+        await handle.events.go.send("onwards", reference_id="go")
+    output = await handle.result()
+    assert output == expected(given), f"{given} gave {output}"
+
+
+async def serve_and_travel(database: str, runs: int, *, spread_s: float) -> None:
+    """Do everything in one process."""
     async with aiki.local(database, workflows=[journey_v1, leg_v1]) as client:
         print("up", flush=True)
-
-        async def one(number: int) -> None:
-            given = f"journey-{number}"
-            started = journey_v1.options(reference_id=given, delay=number * spread_s / runs)
-            handle = await started.start(client, given)
-            with contextlib.suppress(aiki.RunEnded):  # it was sent in an earlier life, and the run has ended since
-                await handle.events.go.send("onwards", reference_id="go")
-            output = await handle.result()
-            assert output == expected(given), f"{given} gave {output}"
-
-        await asyncio.gather(*(one(number) for number in range(runs)))
+        await asyncio.gather(*(travel(client, number, delay_s=number * spread_s / runs) for number in range(runs)))
     print("done", flush=True)
 
 
+async def work(url: str) -> None:
+    """Serve the workflows for a server elsewhere, until told to stop."""
+    async with aiki.Client(url) as client:
+        await aiki.Worker(client, workflows=[journey_v1, leg_v1], shutdown_grace=2.0).run()
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[3]), spread_s=float(sys.argv[4])))
+    if sys.argv[1] == "worker":
+        asyncio.run(work(sys.argv[2]))
+    else:
+        asyncio.run(serve_and_travel(sys.argv[2], int(sys.argv[3]), spread_s=float(sys.argv[4])))
