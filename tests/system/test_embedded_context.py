@@ -316,6 +316,47 @@ async def test_what_cannot_be_replayed_is_refused_in_workflow_code_with_advice(t
     assert said[2].startswith("NotAllowedInWorkflow: ")
 
 
+async def test_workflow_code_that_computes_for_a_second_is_reported_with_its_stack(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reported = threading.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "computes without an await" in record.getMessage():
+                reported.set()
+
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, testing.VirtualLoop)
+
+    def count_the_stars() -> bool:
+        for _ in range(1_000):
+            if reported.wait(0.05):
+                return True
+            loop.jump(0.5)
+        return False
+
+    @workflow("astronomer").version("1")
+    async def astronomer_v1(run: Run) -> bool:
+        await run.sleep("until dark", hours=8)
+        return count_the_stars()
+
+    listener = Listener()
+    logging.getLogger("aiki.worker").addHandler(listener)
+    try:
+        async with testing.local(workflows=[astronomer_v1]) as env:
+            handle = await astronomer_v1.start(env)
+            assert await handle.result() is True
+    finally:
+        logging.getLogger("aiki.worker").removeHandler(listener)
+
+    (told,) = [record for record in caplog.records if "computes without an await" in record.getMessage()]
+    assert vars(told)["run_id"] == handle.id
+    assert "in count_the_stars" in told.getMessage()
+    assert "aiki/worker/execution.py" not in told.getMessage()
+    assert [thread.name for thread in threading.enumerate() if thread.name == "aiki-watchdog"] == []
+
+
 async def test_a_divergence_by_time_or_chance_is_guessed() -> None:
     @task
     async def use(value: str) -> str:

@@ -53,6 +53,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._settling.append(settled)
         await settled
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass in which this loop gets nothing done: how a process that is held up finds the world."""
+        self._now_s += seconds
+
     def idle(self, wait_s: float | None) -> bool:
         """Nothing is left to do for `wait_s`; None: no timer is set. Return whether there is something to do now."""
         if self._in_threads:
@@ -65,7 +69,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             return True
         if wait_s is None:
             return False
-        self._now_s += wait_s
+        self.jump(wait_s)
         return True
 
     def _returned(self, _running: asyncio.Future[T]) -> None:

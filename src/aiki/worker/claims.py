@@ -34,6 +34,7 @@ from aiki.worker.execution import Execution
 from aiki.worker.server_time import ServerTime
 from aiki.worker.session import Session
 from aiki.worker.stream import CommitStream
+from aiki.worker.watchdog import Watchdog
 
 __all__ = ["Claims"]
 
@@ -86,6 +87,7 @@ class Claims:
         versions: Mapping[tuple[str, str], Version[..., Any, Any]],
         attempts: Attempts,
         server_time: ServerTime,
+        watchdog: Watchdog,
         chance: Chance,
         context: Any,  # noqa: ANN401 - whatever the worker's `context` gave
         runs_max: int,
@@ -94,6 +96,7 @@ class Claims:
     ) -> None:
         self.attempts = attempts
         self.server_time = server_time
+        self.watchdog = watchdog
         self.stream = CommitStream(transport, chance=chance, may_send=self._may_send)
         self.is_leaving = False
         self._transport = transport

@@ -29,6 +29,7 @@ from aiki.worker.attempts import Attempts, Verdict
 from aiki.worker.calls import Call
 from aiki.worker.machine import RunMachine
 from aiki.worker.server_time import ServerTime
+from aiki.worker.watchdog import Activation, Watchdog
 
 __all__ = ["Execution", "ExecutionHost"]
 
@@ -54,6 +55,7 @@ class ExecutionHost(Protocol):
 
     attempts: Attempts
     server_time: ServerTime
+    watchdog: Watchdog
     is_leaving: bool
     """No further task starts."""
 
@@ -104,7 +106,8 @@ class Execution:
 
     def begin(self) -> None:
         """Replay what is recorded and go on from there."""
-        self._machine.begin()
+        with self._watched():
+            self._machine.begin()
         self._pump()
 
     def fits(self, assignment: Assignment) -> bool:
@@ -162,7 +165,9 @@ class Execution:
         self._pump_handle = None
         if self._is_released or self._is_settling:
             return
-        if not self._machine.advance(self._host.server_time.now_ms()):
+        with self._watched():
+            is_all = self._machine.advance(self._host.server_time.now_ms())
+        if not is_all:
             self._pump_soon()
             return
         self._cancel_withdrawn()
@@ -171,6 +176,10 @@ class Execution:
         self._start_tasks()
         self._commit_what_is_due()
         self._set_alarm()
+
+    def _watched(self) -> Activation:
+        """Have the code watched while it has the thread."""
+        return self._host.watchdog.watching(self.run_id, self._machine.loop)
 
     def _cancel_withdrawn(self) -> None:
         withdrawn, self._machine.withdrawn = self._machine.withdrawn, []
@@ -211,7 +220,8 @@ class Execution:
                 self._in_place.add(call.key)
             self._machine.retry_later(call, verdict.error, now_ms + verdict.delay_ms)
         else:
-            self._machine.settle_task(call, now_ms, result=verdict.result, error=verdict.error)
+            with self._watched():
+                self._machine.settle_task(call, now_ms, result=verdict.result, error=verdict.error)
         self._pump_soon()
 
     def _commit_what_is_due(self) -> None:
@@ -265,7 +275,8 @@ class Execution:
         if commit.outcome is Outcome.CONTINUED:
             self._next_chapter(commit)
         self._machine.inbox.receive(answer.mail, answer.last_mail)
-        self._machine.settle_children(answer.children, self._host.server_time.now_ms())
+        with self._watched():
+            self._machine.settle_children(answer.children, self._host.server_time.now_ms())
         self._pump_soon()
 
     def _next_chapter(self, commit: Commit) -> None:
@@ -286,7 +297,8 @@ class Execution:
             cancel_delivered=self._machine.cancel_delivered,
         )
         self._machine = RunMachine(assignment, self._version, context=self._context)
-        self._machine.begin()
+        with self._watched():
+            self._machine.begin()
 
     def _set_alarm(self) -> None:
         if self._ring_handle is not None:

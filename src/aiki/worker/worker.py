@@ -23,6 +23,7 @@ from aiki.worker.attempts import AroundTask, Attempts
 from aiki.worker.claims import Claims
 from aiki.worker.server_time import ServerTime
 from aiki.worker.session import Session
+from aiki.worker.watchdog import Watchdog
 
 __all__ = ["Worker"]
 
@@ -176,12 +177,15 @@ class Worker:
         self.attempts = Attempts(
             client=self._client, context=self._context, around_task=self._around_task, chance=chance
         )
+        watchdog = Watchdog(clock)
+        self._exits.callback(watchdog.close)
         self._clock = clock
         self._claims = Claims(
             connection.transport,
             versions=self._versions,
             attempts=self.attempts,
             server_time=self.server_time,
+            watchdog=watchdog,
             chance=chance,
             context=self._context,
             runs_max=self._runs_max,
