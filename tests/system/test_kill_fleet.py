@@ -43,6 +43,12 @@ class Fleet:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._server = self._start_server()
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    async def hire(self) -> None:
+        """Start the workers, once the server is up."""
+        async with aiki.Client(self.url, timeout=30) as client:
+            await client.runs.list(limit=1)
         self._workers = [self._start_worker() for _ in range(WORKERS)]
 
     def kill_server(self) -> None:
@@ -129,6 +135,7 @@ async def test_every_run_completes_and_clients_notice_nothing(tmp_path: Path, wo
     chance = random.Random(20261122)
     with fleet_in(tmp_path) as fleet:
         try:
+            await fleet.hire()
             async with asyncio.timeout(LIMIT_S):
                 journeys = asyncio.create_task(_journeys(fleet, spread_s=(workers + servers) * BETWEEN_S))
                 await _kills(fleet, chance, workers=workers, servers=servers)

@@ -161,7 +161,7 @@ class Connection:
             RunNotFound: there is no such run.
         """
         _refuse_in_workflow()
-        found = await self._again(lambda: self.transport.info(self.namespace, run_id))
+        found = await self.repeat(lambda: self.transport.info(self.namespace, run_id))
         if found is None:
             raise RunNotFound(f"there is no run {run_id} in namespace {self.namespace}", run_id=run_id)
         return found
@@ -173,7 +173,7 @@ class Connection:
             RunNotFound: there is none.
         """
         _refuse_in_workflow()
-        found = await self._again(lambda: self.transport.by_reference(self.namespace, workflow, reference_id))
+        found = await self.repeat(lambda: self.transport.by_reference(self.namespace, workflow, reference_id))
         if found is None:
             raise RunNotFound(
                 f"no run of {workflow} bears the reference id {reference_id!r} in namespace {self.namespace}",
@@ -185,17 +185,17 @@ class Connection:
     async def runs(self, wanted: RunFilter) -> RunPage:
         """Return a page of runs, newest first."""
         _refuse_in_workflow()
-        return await self._again(lambda: self.transport.list(wanted))
+        return await self.repeat(lambda: self.transport.list(wanted))
 
     async def value(self, run_id: str, name: str) -> Raw | None:
         """Return what a run published under a name, or None."""
         _refuse_in_workflow()
-        return await self._again(lambda: self.transport.value(self.namespace, run_id, name))
+        return await self.repeat(lambda: self.transport.value(self.namespace, run_id, name))
 
     async def journal(self, run_id: str, after_seq: int) -> JournalPage:
         """Return a page of a run's journal, for people."""
         _refuse_in_workflow()
-        return await self._again(lambda: self.transport.journal(self.namespace, run_id, after_seq))
+        return await self.repeat(lambda: self.transport.journal(self.namespace, run_id, after_seq))
 
     async def close(self) -> None:
         """End it: whoever still waits gets `Unavailable`, and the transport is closed."""
@@ -209,22 +209,31 @@ class Connection:
         self, send: Callable[[Sequence[T]], Awaitable[list[R]]]
     ) -> Callable[[Sequence[T]], Awaitable[list[R]]]:
         async def send_until_answered(items: Sequence[T]) -> list[R]:
-            return await self._again(lambda: send(items))
+            return await self.repeat(lambda: send(items))
 
         return send_until_answered
 
     async def _wait(self, request: WaitRequest) -> WaitAnswer:
-        return await self._again(lambda: self.transport.wait(request), answer_ms=self._wait_ms)
+        return await self.repeat(lambda: self.transport.wait(request), answer_ms=self._wait_ms)
 
-    async def _again(self, call: Callable[[], Awaitable[R]], *, answer_ms: int = 0) -> R:
-        """Make a call until it is answered, or the timeout is over. Its answer may take `answer_ms` by design."""
-        until_ms = self.clock.monotonic_ms() + self._timeout_ms
+    async def repeat(self, call: Callable[[], Awaitable[R]], *, answer_ms: int = 0) -> R:
+        """Make a call until it is answered, or the timeout is over.
+
+        Its answer may take `answer_ms` by design; then the timeout counts from when the server was first away, for a
+        server that dies at the end of a long wait is as new a trouble as one that dies at its beginning.
+
+        Raises:
+            Unavailable: the server was away for all of the timeout.
+        """
+        until_ms = self.clock.monotonic_ms() + self._timeout_ms if not answer_ms else None
         delay_ms = RETRY_FIRST_MS
         while True:
             try:
                 async with asyncio.timeout((self._timeout_ms + answer_ms) / 1000):
                     return await call()
             except Unavailable:
+                if until_ms is None:
+                    until_ms = self.clock.monotonic_ms() + self._timeout_ms
                 left_ms = until_ms - self.clock.monotonic_ms()
                 if left_ms <= 0:
                     raise

@@ -204,7 +204,7 @@ class Worker:
             capacity=self._runs_max,
             sdk=f"python/{metadata.version('aiki')}",
         )
-        await self._session.announce()
+        await connection.repeat(self._session.announce)
 
     async def _wind_down(self) -> None:
         """Wait for running tasks, start none, and give everything back in one call. Done once."""
