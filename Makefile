@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help venv check test demo bench format clean
+.PHONY: help venv check test test-full demo bench format clean
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
@@ -17,6 +17,7 @@ DEV := .venv/.dev
 help:
 	@echo "make demo     watch a workflow survive kill -9 (10 seconds; the first time also makes .venv)"
 	@echo "make test     run every test, and every example of the documentation"
+	@echo "make test-full  the tests that kill processes, at full size (five minutes)"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
 	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency (about a minute)"
 	@echo "make format   put the code in the form that make check wants"
@@ -29,6 +30,10 @@ demo: $(RUNTIME)
 
 test: $(DEV)
 	@$(BIN)/pytest -n $(WORKERS)
+
+test-full: $(DEV)
+	@AIKI_FULL=1 AIKI_CTRL_C=20 $(BIN)/pytest tests/system/test_kill_embedded.py tests/system/test_kill_fleet.py \
+		tests/cli/test_interruption.py
 
 bench: $(RUNTIME)
 	@$(BIN)/python bench/embedded.py
