@@ -54,7 +54,7 @@ async def load(target: str) -> Served:
         module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
     except NotLoadable:
         raise
-    except Exception as error:  # whatever the module's code raises  # noqa: BLE001
+    except Exception as error:  # whatever the module's code raises
         raise _broken(place, error) from error
     if not name:
         return _versions_in(module, place)
@@ -66,7 +66,7 @@ def _has_name(target: str) -> bool:
     return bool(colon) and name.isidentifier() and not name.endswith(".py")
 
 
-# ------------------------------------------------------------------------------------------------------------ importing
+# ------------------------------------------------------------------------------------------------ how it is imported
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -102,7 +102,9 @@ def _import_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise NotLoadable(f"there is no module {error.name} in {Path.cwd()} nor installed.{_near(Path(name))}") from None
+        raise NotLoadable(
+            f"there is no module {error.name} in {Path.cwd()} nor installed.{_near(Path(name))}"
+        ) from None
 
 
 def _look_in(folder: Path) -> None:

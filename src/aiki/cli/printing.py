@@ -8,9 +8,9 @@ import sys
 from typing import Final
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-__all__ = ["console", "flush", "print_json"]
+__all__ = ["console", "flush", "print_json", "show"]
 
 INDENT: Final = 2
 PIPE_COLUMNS: Final = 1_000
@@ -22,10 +22,21 @@ def print_json(document: object) -> None:
 
 
 def console() -> Console:
-    """Return what tables are printed on: the terminal as wide as it is, a pipe as wide as the text."""
+    """Return what pictures are drawn on: the terminal as wide as it is, a pipe as wide as the text."""
     if sys.stdout.isatty():
         return Console(highlight=False, markup=False)
     return Console(highlight=False, markup=False, force_terminal=False, color_system=None, width=PIPE_COLUMNS)
+
+
+def show(picture: RenderableType) -> None:
+    """Show a picture: in colours on a terminal, as plain lines in a pipe."""
+    screen = console()
+    if screen.is_terminal:
+        screen.print(picture)
+        return
+    with screen.capture() as captured:
+        screen.print(picture)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def flush() -> None:

@@ -58,9 +58,10 @@ def server(
         return 0
 
     async def serve() -> int:
-        async with serving(
-            database, host=host, port=port, unix=unix, api_keys=api_key or (), is_insecure=insecure
-        ) as (_, place):
+        async with serving(database, host=host, port=port, unix=unix, api_keys=api_key or (), is_insecure=insecure) as (
+            _,
+            place,
+        ):
             logger.info("Aiki serves %s on %s. Ctrl-C stops it.", database, place.url)
             try:
                 await asyncio.Event().wait()

@@ -76,13 +76,12 @@ def worker(
             max_concurrent_runs=max_concurrent_runs,
         )
         working = Working(made, interruption="Ctrl-C again to stop now")
-        status = run_until_signalled(working.serve, again=working.hurry)
+        return working.end_threads(run_until_signalled(working.serve, again=working.hurry))
     except NotLoadable as error:
         print(error.shown, end="", file=sys.stderr)
         return refuse("worker", error)
     except (Refusal, ValueError) as error:
         return refuse("worker", error)
-    working.leave(status)
 
 
 def _check(served: Served, given: Mapping[str, object]) -> None:

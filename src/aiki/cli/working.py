@@ -6,7 +6,7 @@ The rule: while the server is away it says so once and goes on by itself; a run 
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from aiki.cli.loading import Served
 from aiki.cli.log import logger
@@ -87,12 +87,12 @@ class Working:
         """End the grace: tasks that still run are not waited for."""
         self._worker.hurry()
 
-    def leave(self, status: int) -> NoReturn:
-        """End the process, threads of given-up tasks included, with a status."""
-        flush()
+    def end_threads(self, status: int) -> int:
+        """Return the exit status; where a task that was given up is still at work in its thread, end here with it."""
         if self._worker.has_given_up:
+            flush()
             os._exit(status)
-        raise SystemExit(status)
+        return status
 
     async def _announce(self, open_parts: AsyncExitStack) -> None:
         """Enter the worker, once there is a server: its `context` is not made before."""
