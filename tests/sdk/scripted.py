@@ -167,6 +167,9 @@ class ScriptedTransport:
     async def journal(self, namespace: str, run_id: str, after_seq: int) -> JournalPage:
         raise AssertionError("not scripted")
 
+    def renewer(self) -> None:
+        return
+
     async def announce(self, announce: Announce) -> PollAnswer:
         raise AssertionError("not scripted")
 
