@@ -124,9 +124,14 @@ class World:
             ws.ready[queue] = [r.id for r in queued[:limit]]
             wanted.update(ws.ready[queue])
         for run_id in keys.cascading & self.runs.keys():
+            if self.runs[run_id].cascade is Cascade.NONE:
+                continue
             ws.cascading[run_id] = self._children_to_tell(self.runs[run_id])
             wanted.update(ws.cascading[run_id])
-        for target_id in keys.finishing.union(*ws.cascading.values()):
+        lost = {
+            run_id for run_ids in ws.expiring.values() for run_id in run_ids if self.runs[run_id].cancel is not None
+        }
+        for target_id in keys.finishing.union(lost, *ws.cascading.values()):
             ws.waiters[target_id] = [w for w in self.waiters if w.target_id == target_id]
             wanted.update(w.run_id for w in ws.waiters[target_id])
         ws.runs = {run_id: self.runs[run_id] for run_id in wanted if run_id in self.runs}
@@ -143,8 +148,6 @@ class World:
         return ws
 
     def _children_to_tell(self, row: RunRow) -> list[str]:
-        if row.cascade is Cascade.NONE:
-            return []
         all_of_them = row.cascade is Cascade.ALL
         return [
             child.id

@@ -76,7 +76,9 @@ def _cascade(ws: WorkingSet, row: RunRow) -> None:
     if row.cascade is Cascade.NONE:
         ws.put_run(replace(row, alarm_at_ms=None))
         return
-    children = ws.cascading.get(row.id, [])
+    children = ws.cascading.get(row.id)
+    if children is None:  # it ended within this batch, and nobody has looked for them yet: the alarm stands
+        return
     reason = PARENT_ENDED.format(parent_id=row.id, status=row.status)
     for child_id in children:
         child = ws.runs.get(child_id)

@@ -65,7 +65,7 @@ def request_cancel(ws: WorkingSet, row: RunRow, kind: CancelKind, *, reason: str
     if row.is_terminal:
         return False
     if _has_no_code(row):
-        if row.cancel is None:
+        if row.cancel is None or row.status is Status.STALLED:  # what had asked before it stalled came to nothing
             row = replace(row, cancel=kind, cancel_reason=reason)
         end_cancelled(ws, row)
         return True

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from aiki.engine.moves import NOT_CLAIMED, move
 from aiki.model.ids import draw_of
-from aiki.model.journal import Entry, EntryKind, Failure
+from aiki.model.journal import Entry, EntryKind, Failure, MailKind
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.retry import delay_ms
 from aiki.model.run import RunRow
@@ -102,6 +102,7 @@ def retry(ws: WorkingSet, row: RunRow, *, error: Failure | None, failed_seq: int
     """Let a run that its worker has just committed as failed wait for its next attempt."""
     result = cut(_journal(ws, row), escaped_seq=failed_seq)
     ws.unread_mail.extend((row.id, number) for number in result.unread)
+    ws.read(row.id, [mail.number for mail in ws.unread.get(row.id, ()) if mail.kind is MailKind.WAKE])  # nothing sleeps
     if row.waits:
         ws.clear_waits(row.id)
     said = "" if error is None else f"{error.type}: {error.message}"

@@ -16,6 +16,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from aiki.engine.commands import PollOutcome, Returned
+from aiki.engine.ending import end_cancelled
 from aiki.engine.inbox import unread_after
 from aiki.engine.moves import move, queue_up, release
 from aiki.model.lifecycle import Reason, Status
@@ -147,6 +148,9 @@ def _lose(ws: WorkingSet, row: RunRow, session: SessionRow) -> None:
     row = replace(release(ws, row, tell=False), crashes=crashes)
     if crashes < CRASHES_MAX:
         queue_up(ws, row, Reason.WORKER_LOST)
+        return
+    if row.cancel is not None:  # stalled, it would be cancelled at once
+        end_cancelled(ws, row)
         return
     why = (
         f"{CRASHES_MAX} workers died one after another while they held this run, without recording any progress."

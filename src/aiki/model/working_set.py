@@ -49,10 +49,11 @@ class Keys:
         waits: the open waits of a run with a kind and address ("" for all addresses).
         journals: runs whose journal (current chapter and attempt) is needed whole: a retry cuts it.
         owned: sessions whose owned runs (the rows) are loaded, as statements are compared with them.
-        expiring: sessions of which at most `EXPIRY_ROWS` owned runs are loaded.
+        expiring: sessions of which at most `EXPIRY_ROWS` owned runs are loaded; of those that are asked to cancel,
+            which may end, as for `finishing`.
         cascading: runs of which at most `CASCADE_ROWS` children are loaded that are open and not asked to cancel;
-            `following` children only, where the run's cascade says so. Such a child may end at once: its waiters are
-            loaded as for `finishing`.
+            `following` children only, where the run's cascade says so, and none where there is no cascade. Such a
+            child may end at once: its waiters are loaded as for `finishing`.
         ready: queue → how many of its queued runs may be picked, by priority, then due time.
     """
 

@@ -84,12 +84,11 @@ def _load_runs(connection: sqlite3.Connection, ws: WorkingSet, run_ids: set[str]
 
 
 def _load_cascades(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys) -> None:
-    """Find children to cancel: of a run whose cascade is over, and of one that has not ended, there are none."""
+    """Find children to cancel: those of a run whose cascade is over, or that has not ended, are not looked for."""
     wanted: set[str] = set()
     for run_id in keys.cascading & ws.runs.keys():
         cascade = ws.runs[run_id].cascade
         if cascade is Cascade.NONE:
-            ws.cascading[run_id] = []
             continue
         statement = "children_to_cancel" if cascade is Cascade.ALL else "children_to_follow"
         found = connection.execute(LOAD[statement], {"parent_id": run_id, "limit": CASCADE_ROWS})
@@ -99,8 +98,13 @@ def _load_cascades(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys) -
 
 
 def _load_waiters(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys) -> None:
-    """Load who waits for runs that may end. Children that are cancelled before they began end at once, so theirs too."""
-    ending = keys.finishing.union(*ws.cascading.values())
+    """Load who waits for runs that may end. Children that are cancelled before they began end at once, so theirs too.
+
+    And so do runs that are to be cancelled, if once too often they are lost with their session.
+    """
+    lost = {run_id for run_ids in ws.expiring.values() for run_id in run_ids}
+    cancelled = {run_id for run_id in lost & ws.runs.keys() if ws.runs[run_id].cancel is not None}
+    ending = keys.finishing.union(cancelled, *ws.cascading.values())
     if not ending:
         return
     waiting: set[str] = set()

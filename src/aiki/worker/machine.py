@@ -200,7 +200,7 @@ class RunMachine:
         if unsent.replaces and self._replay is not None:
             self._replay.forget_waits()  # the server forgets those that the code has not asked for, and so do we
         self._children.update(unsent.children)
-        if outcome is Outcome.SUSPENDED:
+        if outcome in (Outcome.SUSPENDED, Outcome.FAILED):  # failed, it may be suspended until its next attempt
             unsent.read.extend(self.inbox.discard_wakes())
         commit = replace(
             commit,
