@@ -1,6 +1,8 @@
 """Group commit: how many share a transaction, and what becomes of the one that fails."""
 
 import asyncio
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from aiki.config import Config
 from aiki.engine.commands import CommitTurn, Start
 from aiki.errors import InvalidInput, Unavailable
 from aiki.model.lifecycle import Status
+from aiki.model.run import RunRow
 from aiki.model.wire import Outcome, RunFilter, Started, Verdict
-from aiki.model.working_set import Keys
+from aiki.model.working_set import Keys, WorkingSet
 from aiki.server.server import Server
 from aiki.store.base import Decision, Transaction
 from aiki.store.sqlite import SqliteStore
@@ -114,6 +117,53 @@ async def test_a_decision_that_fails_fails_alone_and_leaves_nothing_behind(
 
     assert (answered.problem, refused.problem is None) == (None, False)
     assert await world.do(world.calls.info("default", bad.run_id)) is None
+
+
+async def test_a_turn_that_cannot_be_decided_stalls_its_run_and_spoils_no_neighbour(
+    world: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good_id, bad_id = await world.run(), await world.run()
+    worker = await world.worker()
+    assignments = (await worker.poll()).assignments
+    monkeypatch.setattr("aiki.engine.commits.finish", _failing_for(bad_id, "aiki.engine.commits.finish"))
+
+    answers = await worker.commit(*(turn(assignment, Outcome.COMPLETED) for assignment in assignments))
+
+    assert {answer.run_id: answer.verdict for answer in answers} == {
+        good_id: Verdict.APPLIED,
+        bad_id: Verdict.REFUSED,
+    }
+    assert (await world.info(bad_id)).status is Status.STALLED
+
+
+async def test_a_turn_that_cannot_even_be_refused_is_answered_and_spoils_no_neighbour(
+    world: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good_id, bad_id = await world.run(), await world.run()
+    worker = await world.worker()
+    assignments = (await worker.poll()).assignments
+    for broken in ("aiki.engine.commits.finish", "aiki.engine.commits._stall"):
+        monkeypatch.setattr(broken, _failing_for(bad_id, broken))
+
+    answers = await worker.commit(*(turn(assignment, Outcome.COMPLETED) for assignment in assignments))
+
+    assert {answer.run_id: answer.verdict for answer in answers} == {
+        good_id: Verdict.APPLIED,
+        bad_id: Verdict.REFUSED,
+    }
+
+
+def _failing_for(run_id: str, name: str) -> Callable[..., object]:
+    """Return the function of this name with a bug that shows for one run."""
+    module, _, function = name.rpartition(".")
+    works = getattr(sys.modules[module], function)
+
+    def fails(ws: WorkingSet, row: RunRow, *args: object, **kwargs: object) -> object:
+        if row.id == run_id:
+            raise LookupError("a bug")
+        return works(ws, row, *args, **kwargs)
+
+    return fails
 
 
 async def test_commands_beyond_the_queue_are_asked_to_come_back_and_none_of_their_call_is_done(

@@ -189,7 +189,7 @@ class Pipeline:
 
     async def _do(self, batch: list[_Waiting], *, hands_over: bool = True) -> None:
         """Do a batch in one transaction; if that is refused, in halves, until the culprit stands alone."""
-        while True:  # bounded: each further turn leaves out a command
+        while True:  # bounded: each further turn leaves out a command, or makes a commit a refusal
             offering = self._dispatch.offering(w.command for w in batch) if hands_over else Offering()
             try:
                 done, answers = await self._transact(batch, offering)
@@ -197,7 +197,12 @@ class Pipeline:
                 _refuse(batch, error)
             except _Undecided as undecided:
                 if undecided.place is not None:
-                    _refuse_for_good(batch.pop(undecided.place), undecided.error)
+                    culprit, cause = batch[undecided.place], undecided.error
+                    if isinstance(culprit.command, CommitTurn):
+                        _log.error("a commit cannot be decided, its run stalls: %s", cause, exc_info=cause)
+                        batch[undecided.place] = _refused_turn(culprit, cause)
+                    else:
+                        _refuse_for_good(batch.pop(undecided.place), cause)
                     continue
                 await self._divide(batch, undecided.error, hands_over=hands_over)
             except StoreRefused as error:
@@ -290,9 +295,9 @@ def _refused_sessions(answers: Collection[Answer]) -> set[str]:
 
 
 def _refused_turn(waiting: _Waiting, error: Exception) -> _Waiting:
-    """Return what stalls the run of a commit that cannot be saved; whoever waited for the commit gets its answer."""
+    """Return what stalls the run of a commit that cannot be done; whoever waited for the commit gets its answer."""
     commit = cast(CommitTurn, waiting.command).commit
-    problem = Problem(InvalidInput.code, f"the commit cannot be stored: {error}", {"run_id": commit.run_id})
+    problem = Problem(InvalidInput.code, f"the server cannot take the commit: {error}", {"run_id": commit.run_id})
     return _Waiting(RefuseTurn(commit.run_id, commit.epoch, commit.turn, problem), waiting.answer, 0)
 
 

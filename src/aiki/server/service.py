@@ -46,6 +46,7 @@ from aiki.model.wire import (
     Standing,
     Started,
     StartRun,
+    Verdict,
     WaitAnswer,
     WaitRequest,
 )
@@ -187,8 +188,9 @@ class Service:
                 return RefuseTurn(commit.run_id, commit.epoch, commit.turn, problem_of(error))
             return CommitTurn(commit)
 
-        answers = await asyncio.gather(*self._submit([command(commit) for commit in commits]))
-        return [answer for answer in answers if isinstance(answer, CommitAnswer)]
+        asked = self._submit([command(commit) for commit in commits])
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return [self._commit_answer(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
 
     async def fetch(self, session_id: str, run_id: str, epoch: int, after_seq: int) -> JournalPage:
         """Return the next page of the journal of a run that the session owns."""
@@ -237,6 +239,15 @@ class Service:
             elif isinstance(answer, BaseException):
                 raise answer
         return [found[place] for place in range(len(items))]
+
+    def _commit_answer(self, commit: Commit, answer: Answer | BaseException) -> CommitAnswer:
+        """Return the answer to a commit; where not even the stalling of its run could be done, the worker drops it."""
+        if isinstance(answer, CommitAnswer):
+            return answer
+        if isinstance(answer, AikiError) and not isinstance(answer, Unavailable):
+            now_ms, problem = self._clock.now_ms(), problem_of(answer)
+            return CommitAnswer(commit.run_id, commit.epoch, commit.turn, Verdict.REFUSED, now_ms, problem=problem)
+        raise answer if isinstance(answer, BaseException) else TypeError(f"a commit was answered with {answer}")
 
     def _submit(self, commands: Iterable[Command]) -> list[asyncio.Future[Answer]]:
         """Put commands into the queue, all or none.
