@@ -75,7 +75,7 @@ def worker(
             pools=tuple(pool or ()),
             max_concurrent_runs=max_concurrent_runs,
         )
-        working = Working(made, interruption="Ctrl-C again to stop now")
+        working = Working(made, is_told=True)
         return working.end_threads(run_until_signalled(working.serve, again=working.hurry))
     except NotLoadable as error:
         print(error.shown, end="", file=sys.stderr)

@@ -59,12 +59,12 @@ class Working:
     """A worker at work.
 
     Args:
-        interruption: what more can be done while tasks finish: "Ctrl-C again to stop now".
+        is_told: say when it begins and ends, for the reader of its own terminal; what it finishes is always told.
     """
 
-    def __init__(self, worker: Worker, *, interruption: str = "") -> None:
+    def __init__(self, worker: Worker, *, is_told: bool) -> None:
         self._worker = worker
-        self._interruption = interruption
+        self._is_told = is_told
 
     async def serve(self) -> int:
         """Serve until cancelled.
@@ -77,7 +77,9 @@ class Working:
             try:
                 await open_parts.enter_async_context(worker.client)
                 await self._announce(open_parts)
-                logger.info("worker %s serves %s on %s", worker.name, served_words(worker.workflows), worker.client.url)
+                if self._is_told:
+                    served = served_words(worker.workflows)
+                    logger.info("worker %s serves %s on %s. Ctrl-C stops it.", worker.name, served, worker.client.url)
                 await self._until_cancelled()
             except AikiError as error:
                 raise Refusal(str(error)) from error
@@ -113,7 +115,7 @@ class Working:
         finally:
             tasks = self._worker.tasks
             if tasks:
-                words = f"finishing {tasks} task{'' if tasks == 1 else 's'}"
-                logger.info("%s, %s", words, self._interruption) if self._interruption else logger.info("%s", words)
-            else:
+                again = ", Ctrl-C again to stop now" if self._is_told else ""
+                logger.info("finishing %d task%s%s", tasks, "" if tasks == 1 else "s", again)
+            elif self._is_told:
                 logger.info("worker %s stops", self._worker.name)
