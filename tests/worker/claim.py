@@ -1,6 +1,7 @@
 """A scripted worker around one execution: it keeps the turns that it is sent, and answers them when a test says so."""
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.structs import replace
 
-from aiki.clock import Chance
+from aiki.clock import Chance, SystemClock
 from aiki.model import payload
 from aiki.model.journal import CallKey, Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import Status
@@ -19,6 +20,8 @@ from aiki.sdk.workflow import workflow
 from aiki.worker.attempts import AroundTask, Attempts
 from aiki.worker.execution import Execution
 from aiki.worker.server_time import ServerTime
+from aiki.worker.watchdog import Watchdog
+from aiki.worker.watchdog import Watchdog
 from tests.virtual import START_MS, virtual_clock
 from tests.worker.shop import Signals
 
@@ -38,6 +41,8 @@ ENDS = {
     Outcome.CONTINUED: Status.RUNNING,
     Outcome.RUNNING: Status.RUNNING,
 }
+WATCHDOG = Watchdog(SystemClock())
+"""Of all claims. It is closed after each test, and attends again with the next activation."""
 
 
 class Claim:
@@ -64,6 +69,10 @@ class Claim:
         )
         self.server_time = ServerTime(self.clock)
         self.server_time.note(self.clock.now_ms())
+        self.watchdog = WATCHDOG
+        self.watchdog = Watchdog(self.clock)
+        for close in (self.watchdog.close, self.attempts.close):
+            weakref.finalize(self, close)
         self.is_leaving = False
         self.version = workflow("claimed").version("1.0.0", events=Signals)(code)
         self.input = self.version.shape.encode_args(args, {}, what="the input").payload
