@@ -28,7 +28,8 @@ from aiki.testing import VirtualClock, VirtualLoop
 from aiki.worker.worker import Worker
 
 PATIENCE_S: Final = 2.0
-Fault = Literal["lost", "broken", "refused", "doubled"]
+SLOW_S: Final = 0.5
+Fault = Literal["lost", "broken", "refused", "doubled", "slow"]
 Call = Literal["announce", "poll", "commit", "fetch", "hand_back", "goodbye"]
 
 
@@ -62,10 +63,11 @@ class Road(InProcessTransport):
     Attributes:
         faults: what happens to the next calls of a kind, in their order: `lost` is done, and its answer never comes;
             `broken` is done, and the connection breaks before its answer; `refused` does not arrive; `doubled` arrives
-            twice.
+            twice; to `slow` the answer takes half a second.
         said: all that was said, with the time.
         is_silent: nothing gets through any more, and nothing says so.
         is_cut: nothing gets through any more: connections break.
+        heard: each answer to a poll; `alter` makes another of it.
     """
 
     def __init__(self, server: Server) -> None:
@@ -74,6 +76,8 @@ class Road(InProcessTransport):
         self._under_way: set[asyncio.Future[Any]] = set()
         self.faults: dict[Call, list[Fault | None]] = {}
         self.said: list[tuple[float, Call, Any]] = []
+        self.heard: list[PollAnswer] = []
+        self.alter: Callable[[PollAnswer], PollAnswer] = lambda answer: answer
         self.is_silent = False
         self.is_cut = False
 
@@ -96,7 +100,8 @@ class Road(InProcessTransport):
 
     async def poll(self, request: PollRequest) -> PollAnswer:
         answer: PollAnswer = await self._say("poll", request)
-        return answer
+        self.heard.append(answer)
+        return self.alter(answer)
 
     async def commit(self, commits: Sequence[Commit]) -> list[CommitAnswer]:
         answer: list[CommitAnswer] = await self._say("commit", commits)
@@ -137,6 +142,8 @@ class Road(InProcessTransport):
             raise
         if fault == "lost" or self.is_silent:
             await self._never(kind)
+        if fault == "slow":
+            await asyncio.sleep(SLOW_S)
         if fault == "broken" or self._is_broken():
             raise Unavailable("broken")
         return answer

@@ -41,6 +41,7 @@ __all__ = ["Claims"]
 FIRST_EPOCH: Final = 1  # a run's very first claim
 TOLD_MAX: Final = 10_000  # runs of which the last epoch is remembered; far more than one answer can be late for
 PAGES_MAX: Final = 100_000
+DECLINE_S: Final = 1.0
 BACKOFF_S: Final = 0.05
 BACKOFF_S_MAX: Final = 2.0
 
@@ -109,6 +110,7 @@ class Claims:
         self._active: dict[str, Execution] = {}
         self._pending: dict[str, _Pending] = {}
         self._parked: OrderedDict[str, Execution] = OrderedDict()
+        self._returning: dict[str, Held] = {}  # on their way back: stated until then, or they would be told of again
         self._told: OrderedDict[str, _Told] = OrderedDict()
 
     @property
@@ -142,8 +144,9 @@ class Claims:
 
     def held(self) -> list[Held]:
         """Return what it holds."""
-        holdings: dict[str, Execution | _Pending] = {**self._active, **self._pending}  # of a run, the newer claim
-        return [holding.held() for holding in holdings.values()]
+        claims: dict[str, Execution | _Pending] = {**self._active, **self._pending}  # of a run, the newer one
+        held = {run_id: claim.held() for run_id, claim in claims.items()}
+        return list({**self._returning, **held}.values())
 
     def executing(self) -> list[Executing]:
         """Return what it executes."""
@@ -160,7 +163,7 @@ class Claims:
     def assigned(self, assignment: Assignment) -> None:
         """A run is this worker's."""
         run_id, epoch = assignment.run_id, assignment.epoch
-        if not self._is_news(run_id, epoch):
+        if not self._is_news(assignment):
             return
         self._told[run_id] = _Told(epoch)
         self._told.move_to_end(run_id)
@@ -195,6 +198,8 @@ class Claims:
             if mail.last_mail > known.last_mail:
                 new = tuple(message for message in mail.mail if message.number > known.last_mail)
                 pending.assignment = replace(known, mail=(*known.mail, *new), last_mail=mail.last_mail)
+        elif mail.run_id in self._returning:
+            self._returning[mail.run_id] = Held(mail.run_id, mail.epoch, mail.last_mail)
 
     def lost(self, lost: Lost) -> None:
         """A run is this worker's no longer."""
@@ -209,8 +214,9 @@ class Claims:
         self.stream.clear()
         self.drop_all()
 
-    def _is_news(self, run_id: str, epoch: int) -> bool:
+    def _is_news(self, assignment: Assignment) -> bool:
         """Whether an assignment is to be taken. What was dropped under its epoch goes back."""
+        run_id, epoch = assignment.run_id, assignment.epoch
         active, pending, told = self._active.get(run_id), self._pending.get(run_id), self._told.get(run_id)
         held = max(active.epoch if active is not None else 0, pending.assignment.epoch if pending is not None else 0)
         if epoch <= held or (told is not None and epoch < told.epoch):
@@ -218,7 +224,7 @@ class Claims:
         if told is None or epoch > told.epoch:
             return True
         if not told.is_ended:
-            self._hand_back(Held(run_id, epoch, 0))
+            self._hand_back(Held(run_id, epoch, assignment.last_mail))
         return False
 
     # ------------------------------------------------------------------------------------------------------ beginning
@@ -255,15 +261,22 @@ class Claims:
         if not (pending.is_fetched and pending.is_heard) or self.is_leaving:
             return
         assignment = pending.assignment
-        del self._pending[assignment.run_id]
         version = self._versions.get((assignment.workflow, assignment.version))
         if version is None:
             _log.error("run %s of %s %s is not served here", assignment.run_id, assignment.workflow, assignment.version)
-            self._hand_back(pending.held())
+            self._start(self._decline(pending), f"decline-{assignment.run_id}")
             return
+        del self._pending[assignment.run_id]
         execution = Execution(self, assignment, version, context=self._context)
         self._active[assignment.run_id] = execution
         execution.begin()
+
+    async def _decline(self, pending: _Pending) -> None:
+        """Give back what was not asked for; not at once, for it may come again at once."""
+        await asyncio.sleep(DECLINE_S)
+        if self._is_pending(pending):
+            del self._pending[pending.assignment.run_id]
+            self._hand_back(pending.held())
 
     async def _fetch(self, pending: _Pending) -> None:
         """Fetch what of its journal the assignment did not bring, then begin it; unless the claim is lost meanwhile."""
@@ -308,13 +321,18 @@ class Claims:
             self.session.room()
 
     def _hand_back(self, held: Held) -> None:
-        if not self.is_leaving:  # else all goes back in one call
-            self._start(self._hand_back_once_settled(held), f"hand-back-{held.run_id}")
+        if self.is_leaving or held.run_id in self._returning:
+            return  # all goes back in one call; or it does already
+        self._returning[held.run_id] = held
+        self._start(self._hand_back_once_settled(held), f"hand-back-{held.run_id}")
 
     async def _hand_back_once_settled(self, held: Held) -> None:
-        await self.stream.settled(held.run_id)
-        with suppress(Unavailable):  # the server tells of it again, and then it is handed back again
-            await self.session.hand_back([held])
+        try:
+            await self.stream.settled(held.run_id)
+            with suppress(Unavailable):  # the server tells of it again, and then it is handed back again
+                await self.session.hand_back([held])
+        finally:
+            del self._returning[held.run_id]
 
     # ------------------------------------------------------------------------------------- what its executions ask for
 
