@@ -19,7 +19,7 @@ help:
 	@echo "make test     run every test, and every example of the documentation"
 	@echo "make test-full  the tests that kill processes, at full size (five minutes)"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
-	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency (about a minute)"
+	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery (two minutes)"
 	@echo "make format   put the code in the form that make check wants"
 	@echo "make venv     make .venv with all that the above need"
 	@echo "make clean    remove .venv, caches and builds"
@@ -37,6 +37,7 @@ test-full: $(DEV)
 
 bench: $(RUNTIME)
 	@$(BIN)/python bench/embedded.py
+	@$(BIN)/python bench/fleet.py
 
 check: $(DEV)
 	@$(BIN)/ruff format --check --quiet . || { echo "make format puts that right"; exit 1; }
