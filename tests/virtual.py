@@ -73,11 +73,15 @@ def virtual_clock() -> ManualClock:
 
 
 def virtually(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make an async test one that runs on a loop of its own whose time jumps."""
+    """Make an async test one that runs on a loop of its own whose time jumps, and fails if a callback does."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        failures: list[dict[str, Any]] = []
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            return runner.run(test(*args, **kwargs))
+            runner.get_loop().set_exception_handler(lambda _, context: failures.append(context))
+            result = runner.run(test(*args, **kwargs))
+        assert failures == []
+        return result
 
     return run

@@ -188,6 +188,7 @@ async def test_a_turn_is_frozen_when_it_is_sent() -> None:
 
 async def waiting(run: Run[Signals]) -> list[str]:
     first = await run.events.go.wait()
+    log.append(f"heard {first.data}")
     second = await run.events.go.wait()
     return [first.data, second.data]
 
@@ -201,6 +202,7 @@ async def test_while_a_suspension_is_under_way_nothing_is_delivered() -> None:
     claim.post("go", "early")
     await asyncio.sleep(60)
     assert len(claim.commits) == 1
+    assert log == []
 
     claim.answer(status=Status.RUNNING)  # the server has seen the event: the claim goes on
     await asyncio.sleep(0.01)
@@ -413,6 +415,28 @@ async def test_a_longer_retry_delay_becomes_a_wait_and_the_run_suspends(*, parke
     assert log[1].startswith("attempt 2 at 60")
     assert commit.outcome is Outcome.COMPLETED
     assert commit.entries[-1].attempts == 2
+
+
+@virtually
+async def test_an_attempt_that_falls_due_while_a_suspension_is_under_way_does_not_begin() -> None:
+    fails = failing(1, lambda: ValueError("not yet"), retry=Retry.fixed(5, 60.0))
+
+    async def code(run: Run[Signals]) -> str:
+        await asyncio.gather(fails.start(run), run.sleep("nap", 600))
+        return "done"
+
+    claim = Claim(code, answers_in_s=None)
+    claim.execution.begin()
+    await claim.next_change()
+    await asyncio.sleep(100)
+    claim.post("go", "for another")  # wakes whoever would look at the time
+    await asyncio.sleep(1)
+    assert log == ["attempt 1 at 0"]
+
+    claim.answer()
+    assert claim.is_parked
+    await asyncio.sleep(100)
+    assert log == ["attempt 1 at 0"]
 
 
 @virtually

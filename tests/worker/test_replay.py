@@ -220,6 +220,23 @@ def test_an_open_remainder_that_is_lengthened_keeps_its_beginning() -> None:
     assert deadline_s(stage.play(version(sleeping_three))) == 180
 
 
+def test_an_open_sleep_that_the_code_has_not_reached_yet_begins_anew_in_memory_as_on_replay() -> None:
+    async def told_first(run: Run[Signals]) -> str:
+        told = (await run.events.go.wait()).data
+        await run.sleep("nap", 60)
+        return told
+
+    stage = Stage(version(sleeping_a_minute))
+    stage.play()
+    stage.advance(30)
+    assert stage.play(version(told_first)).waits_for == "event"
+    stage.advance(20)
+    stage.send("go", "told")
+
+    assert deadline_s(stage.parked()) == 110
+    assert deadline_s(stage.play()) == 110
+
+
 def test_a_sleep_that_is_shortened_is_over() -> None:
     stage = Stage(version(sleeping_a_minute))
     stage.play()
