@@ -21,7 +21,6 @@ from aiki.worker.attempts import AroundTask, Attempts
 from aiki.worker.execution import Execution
 from aiki.worker.server_time import ServerTime
 from aiki.worker.watchdog import Watchdog
-from aiki.worker.watchdog import Watchdog
 from tests.virtual import START_MS, virtual_clock
 from tests.worker.shop import Signals
 
@@ -70,9 +69,7 @@ class Claim:
         self.server_time = ServerTime(self.clock)
         self.server_time.note(self.clock.now_ms())
         self.watchdog = WATCHDOG
-        self.watchdog = Watchdog(self.clock)
-        for close in (self.watchdog.close, self.attempts.close):
-            weakref.finalize(self, close)
+        weakref.finalize(self, self.attempts.close)
         self.is_leaving = False
         self.version = workflow("claimed").version("1.0.0", events=Signals)(code)
         self.input = self.version.shape.encode_args(args, {}, what="the input").payload
