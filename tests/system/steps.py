@@ -29,14 +29,26 @@ def digest(*parts: object) -> str:
 async def step(name: str, given: str) -> str:
     """Leave a line, take a moment, and return what follows from the arguments."""
     here = aiki.current_task()
-    line = f"{here.idempotency_key} {here.run_id} {name} {given}\n"
-    descriptor = os.open(EFFECTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+    _leave(f"{here.idempotency_key} {here.run_id} {name} {given}")
     await asyncio.sleep(0.002)
     return digest(name, given)
+
+
+@aiki.task
+async def hold(seconds: float) -> int:
+    """Leave a line, take a while, and tell which process this is."""
+    here = aiki.current_task()
+    _leave(f"{here.idempotency_key} {here.run_id} hold {seconds}")
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+def _leave(line: str) -> None:
+    descriptor = os.open(EFFECTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, f"{line}\n".encode())
+    finally:
+        os.close(descriptor)
 
 
 class Go(aiki.Events):
@@ -77,6 +89,15 @@ async def journey_v1(run: aiki.Run[Go], given: str) -> str:
     return await step.start(run, "7", value)
 
 
+patience = aiki.workflow("patience")
+
+
+@patience.version("1")
+async def patience_v1(run: aiki.Run, seconds: float) -> int:
+    """One task that takes a while."""
+    return await hold.start(run, seconds)
+
+
 def expected(given: str) -> str:
     """Return the output of a journey, computed."""
     value = digest("2", digest("1", given))
@@ -107,7 +128,7 @@ async def serve_and_travel(database: str, runs: int, *, spread_s: float) -> None
 async def work(url: str) -> None:
     """Serve the workflows for a server elsewhere, until told to stop."""
     async with aiki.Client(url) as client:
-        await aiki.Worker(client, workflows=[journey_v1, leg_v1], shutdown_grace=2.0).run()
+        await aiki.Worker(client, workflows=[journey_v1, leg_v1, patience_v1], shutdown_grace=2.0).run()
 
 
 if __name__ == "__main__":

@@ -43,27 +43,33 @@ class Fleet:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._server = self._start_server()
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
 
-    async def hire(self) -> None:
+    async def hire(self, *, workers: int = WORKERS) -> None:
         """Start the workers, once the server is up."""
         async with aiki.Client(self.url, timeout=30) as client:
             await client.runs.list(limit=1)
-        self._workers = [self._start_worker() for _ in range(WORKERS)]
+        for _ in range(workers):
+            self.hire_one()
+
+    def hire_one(self) -> None:
+        """Start one more worker."""
+        self.workers.append(self._start_worker())
 
     def kill_server(self) -> None:
         """Kill the server and start another on the same file and port."""
         _kill(self._server)
         self._server = self._start_server()
 
-    def kill_worker(self, place: int) -> None:
-        """Kill a worker and start another."""
-        _kill(self._workers[place])
-        self._workers[place] = self._start_worker()
+    def kill_worker(self, place: int, *, replace: bool = True) -> None:
+        """Kill a worker; start another in its place, unless told not to."""
+        _kill(self.workers[place])
+        if replace:
+            self.workers[place] = self._start_worker()
 
     def stop(self) -> None:
         """End all processes."""
-        for process in [*self._workers, self._server]:
+        for process in [*self.workers, self._server]:
             _kill(process)
 
     def errors(self) -> str:
