@@ -57,10 +57,7 @@ async def local(
     around_task: AroundTask | None = None,
     shutdown_grace: Seconds = 10.0,
 ) -> AsyncIterator[Environment]:
-    """Run the whole platform in virtual time, on a loop of `VirtualLoop`, and give a client that moves the time.
-
-    Nobody needs to: time jumps to the next timer whenever all is idle, so a run that sleeps for three days is waited
-    for in milliseconds.
+    """Run the whole platform in virtual time, on a `VirtualLoop`, and give a client that can move the time.
 
     Args:
         workflows: the versions that are served. With none, runs are accepted and wait.
