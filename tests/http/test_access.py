@@ -9,8 +9,9 @@ from starlette.requests import Request
 
 from aiki.clock import Chance
 from aiki.errors import InvalidInput, Unauthorized
-from aiki.server.api.access import GRANTS, Access, ApiKey, Principal, Role, check_exposure, is_loopback, new_api_key
+from aiki.server.api.access import Access, check_exposure, is_loopback
 from aiki.server.api.routes import ROUTES
+from aiki.server.principals import GRANTS, ApiKey, Principal, Role, new_api_key
 from tests.http.world import MESSAGE, World, served_world
 
 KEY = "aiki_" + "0123456789abcdef" * 4

@@ -71,7 +71,7 @@ class Road(InProcessTransport):
     """
 
     def __init__(self, server: Server) -> None:
-        super().__init__(server.service)
+        super().__init__(lambda: server.service)
         self._clock = server.clock
         self._under_way: set[asyncio.Future[Any]] = set()
         self.faults: dict[Call, list[Fault | None]] = {}

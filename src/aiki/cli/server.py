@@ -13,8 +13,8 @@ from aiki.cli.log import log_to_terminal, logger
 from aiki.cli.refusal import Refusal, refuse
 from aiki.cli.serving import serving
 from aiki.clock import Chance
-from aiki.server.api.access import new_api_key
 from aiki.server.api.serve import PORT_DEFAULT, loop_factory
+from aiki.server.principals import new_api_key
 
 __all__ = ["server"]
 

@@ -3,7 +3,7 @@
 The rule: the same messages as over any other road, and nothing else; what is frozen needs no copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Raw
 
@@ -36,8 +36,8 @@ __all__ = ["InProcessTransport"]
 class InProcessTransport:
     """What `aiki.sdk.transport.Transport` asks for, given by a server in this process."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Callable[[], Service]) -> None:
+        self._service = service  # asked anew for each call: the road may be made before its server runs
         self._is_closed = False
 
     async def start(self, starts: Sequence[StartRun]) -> list[Started]:
@@ -111,4 +111,4 @@ class InProcessTransport:
     def _open(self) -> Service:
         if self._is_closed:
             raise Unavailable("this transport is closed")
-        return self._service
+        return self._service()

@@ -30,6 +30,7 @@ from aiki.store.sqlite import SqliteStore
 __all__ = ["Server"]
 
 STEPS_MAX: Final = 1_000_000
+NOT_RUNNING: Final = "the server does not run. Enter it first: `async with server:`, or lifespan=server.lifespan."
 
 T = TypeVar("T")
 
@@ -81,12 +82,14 @@ class Server:
         self._is_stepped = is_stepped
         self._loops: list[asyncio.Task[None]] = []
         self._body: asyncio.Task[Any] | None = None
+        self._service: Service | None = None
         self._failure: BaseException | None = None
         self.observers: list[Callable[[WorkingSet], None]] = []  # told of each transaction once it is durable
 
     async def __aenter__(self) -> Self:
         """Open the database, end the sessions of the dead, and serve."""
         clock, config = self.clock, self.config
+        self._loops, self._failure = [], None
         self.id = self.chance.uuid7(now_ms=clock.now_ms())
         self.store = await SqliteStore.open(self._path, clock=clock, inline=self._inline)
         self.presence = Presence(clock=clock, config=config)
@@ -104,7 +107,7 @@ class Server:
         self.alarms = Alarms(
             self.store, self.pipeline, presence=self.presence, clock=clock, config=config, sweep=self._sweep
         )
-        self.service = Service(
+        self._service = Service(
             self.store,
             self.pipeline,
             dispatch=self.dispatch,
@@ -132,9 +135,20 @@ class Server:
                 body.uncancel()
             raise self._failure
 
+    @property
+    def service(self) -> Service:
+        """What serves calls.
+
+        Raises:
+            Unavailable: the server does not run.
+        """
+        if self._service is None:
+            raise Unavailable(NOT_RUNNING)
+        return self._service
+
     def transport(self) -> InProcessTransport:
         """Return a road to this server for a client or worker in the same process."""
-        return InProcessTransport(self.service)
+        return InProcessTransport(lambda: self.service)
 
     # ------------------------------------------------------------------------------------------------ driven by hand
 
@@ -181,6 +195,7 @@ class Server:
         finally:
             self.pipeline.fail(closing)
             await self.store.close()
+            self._service = None
 
     def _start(self, loop: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(loop, name=f"aiki-{name}")

@@ -1,107 +1,25 @@
-"""Who may ask what: sources, keys, roles, namespaces.
+"""From where and by whom a request may come.
 
-The rule: a server that nobody closed answers loopback only, whatever reaches it; a key is known by its SHA-256 and
-compared in constant time, and never appears in a message or a log line.
+The rule: a server that nobody closed answers loopback only, whatever reaches it; and keys are compared in constant time.
 """
 
-import hashlib
 import hmac
 import inspect
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from enum import StrEnum
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct
 from starlette.requests import Request
 
-from aiki.clock import Chance
 from aiki.errors import InvalidInput, Unauthorized
 from aiki.server.api.problems import FORBIDDEN, Refused
+from aiki.server.principals import ANYBODY, KEY_PREFIX, ApiKey, Authorize, Principal, digest_of
 
-__all__ = [
-    "GRANTS",
-    "Access",
-    "ApiKey",
-    "Authorize",
-    "Principal",
-    "Role",
-    "check_exposure",
-    "is_loopback",
-    "new_api_key",
-]
+__all__ = ["Access", "check_exposure", "is_loopback"]
 
-KEY_PREFIX: Final = "aiki_"
-KEY_CHARS_MIN: Final = 32  # fewer could be guessed from their digest
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 PORTS: Final = {"http": 80, "https": 443}
-
-
-class Role(StrEnum):
-    """What a key is for."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    WORKER = "worker"
-    ADMIN = "admin"
-
-
-GRANTS: Final[Mapping[Role, frozenset[Role]]] = {
-    Role.VIEWER: frozenset({Role.VIEWER}),
-    Role.OPERATOR: frozenset({Role.VIEWER, Role.OPERATOR}),
-    Role.WORKER: frozenset({Role.VIEWER, Role.OPERATOR, Role.WORKER}),  # a task has a client to start runs with
-    Role.ADMIN: frozenset(Role),
-}
-
-
-class Principal(Struct, frozen=True):
-    """Who asks: a name for people, a role, and the only namespace that it sees (None: all)."""
-
-    name: str
-    role: Role = Role.ADMIN
-    namespace: str | None = None
-
-    def may(self, role: Role) -> bool:
-        """Return whether it may do what needs `role`."""
-        return role in GRANTS[self.role]
-
-
-ANYBODY: Final = Principal("anybody")
-
-
-class ApiKey(Struct, frozen=True):
-    """A key as the server keeps it: not the key, but the SHA-256 of it in hex."""
-
-    digest: str
-    principal: Principal
-
-    @classmethod
-    def of(cls, key: str, principal: Principal | None = None) -> "ApiKey":
-        """Return what is kept of a key. Without a principal it opens everything.
-
-        Raises:
-            InvalidInput: it is no key.
-
-        >>> ApiKey.of("aiki_" + "0" * 64, Principal("shop", Role.WORKER, "shop")).principal.name
-        'shop'
-        """
-        if not key.startswith(KEY_PREFIX) or len(key) < KEY_CHARS_MIN or not key.isascii():
-            raise InvalidInput(
-                f"an API key begins with {KEY_PREFIX} and has at least {KEY_CHARS_MIN} characters, and one given does"
-                " not. `aiki` makes them of 256 random bits.",
-                path="api_keys",
-            )
-        return cls(_digest(key), principal or Principal("a key"))
-
-
-def new_api_key(chance: Chance) -> str:
-    """Return a new key of 256 random bits. Show it once; keep `ApiKey.of(key)`."""
-    return f"{KEY_PREFIX}{chance.token()}"
-
-
-Authorize = Callable[[Request], "Principal | Awaitable[Principal]"]
-"""An authoriser of one's own. It raises `Unauthorized` where it does not know who asks."""
 
 
 class Access:
@@ -184,7 +102,7 @@ class Access:
         return ANYBODY
 
     def _principal_of(self, key: str) -> Principal | None:
-        digest = _digest(key)
+        digest = digest_of(key)
         found = None
         for known in self._keys:  # all of them, so that the time tells nothing
             if hmac.compare_digest(known.digest, digest):
@@ -238,7 +156,3 @@ def _authority(url: str) -> tuple[str, int | None]:
 
 def _shown(header: str) -> str:
     return ascii(header[:80])
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()

@@ -21,7 +21,7 @@ from aiki.clock import Chance, Clock
 from aiki.config import Config
 from aiki.errors import AikiError
 from aiki.model.wire import Problem
-from aiki.server.api.access import ANYBODY, Access
+from aiki.server.api.access import Access
 from aiki.server.api.bodies import Bodies, decoded, fitted
 from aiki.server.api.call import Call, Desk, Reply, Route
 from aiki.server.api.openapi import JSON, PROBLEM_JSON, document
@@ -29,6 +29,7 @@ from aiki.server.api.polls import LongPolls, Waiters
 from aiki.server.api.problems import FORBIDDEN, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Refused, details_of
 from aiki.server.api.routes import ROUTES
 from aiki.server.door import problem_of
+from aiki.server.principals import ANYBODY
 from aiki.server.service import Service
 
 __all__ = ["Api"]

@@ -12,10 +12,10 @@ from starlette.requests import Request
 
 from aiki.clock import Chance, Clock
 from aiki.model.payload import check_name
-from aiki.server.api.access import Principal, Role
 from aiki.server.api.polls import LongPolls, Waiters
 from aiki.server.api.problems import FORBIDDEN, Refused
 from aiki.server.api.shapes import Asked, Nothing
+from aiki.server.principals import Principal, Role
 from aiki.server.service import Service
 
 __all__ = ["Call", "Desk", "Handler", "Reply", "Route"]

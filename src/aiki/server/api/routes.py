@@ -28,7 +28,6 @@ from aiki.model.wire import (
     WaitRequest,
 )
 from aiki.server.api import clients, operations, workers
-from aiki.server.api.access import Role
 from aiki.server.api.call import Route
 from aiki.server.api.shapes import (
     AskedEvent,
@@ -43,6 +42,7 @@ from aiki.server.api.shapes import (
     RequestBody,
     StartBody,
 )
+from aiki.server.principals import Role
 
 __all__ = ["ROUTES"]
 
