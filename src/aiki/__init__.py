@@ -28,6 +28,7 @@ from aiki.errors import (
 )
 from aiki.local import local
 from aiki.model.retry import Retry
+from aiki.sdk.blocking import BlockingClient, BlockingHandle
 from aiki.sdk.child import ChildHandle
 from aiki.sdk.client import Client
 from aiki.sdk.current import TaskContext, current_run, current_task
@@ -42,6 +43,8 @@ from aiki.worker.worker import Worker
 
 __all__ = [
     "AikiError",
+    "BlockingClient",
+    "BlockingHandle",
     "ChildHandle",
     "Client",
     "DatabaseInUse",

@@ -16,6 +16,10 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
         "time": "implements the system's clock",
         "random.SystemRandom": "implements chance",
     },
+    "src/aiki/sdk/blocking.py": {
+        "threading": "runs an event loop beside code that does not await",
+        "concurrent.futures.ThreadPoolExecutor": "ends that loop's threads while the program ends, when none can be started",
+    },
     "src/aiki/sdk/http.py": {
         "asyncio.to_thread": "imports aiohttp, which takes 150 ms, while the event loop goes on",
     },

@@ -19,6 +19,7 @@ from msgspec import Raw
 from aiki.model import payload
 from aiki.model.retry import Retry
 from aiki.model.wire import RunOptions, VersionInfo
+from aiki.sdk.blocking import BlockingClient, BlockingHandle
 from aiki.sdk.child import ChildHandle
 from aiki.sdk.client import Client
 from aiki.sdk.convert import Seconds, names_in_sight, place_of_call, place_of_definition
@@ -144,13 +145,19 @@ class Version(Generic[P, R, E]):
         self.events = events
         self.run_options = run_options
 
-    async def start(self, client: Client, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R, E]:
-        """Start a run, and return a handle on it once it is durably accepted.
+    @overload
+    def start(self, client: Client, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Handle[R, E]]: ...
+    @overload
+    def start(self, client: BlockingClient, /, *args: P.args, **kwargs: P.kwargs) -> BlockingHandle[R, E]: ...
+    def start(
+        self, client: Client | BlockingClient, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, Handle[R, E]] | BlockingHandle[R, E]:
+        """Start a run, and return a handle on it once it is durably accepted. With a `Client`, `await` it.
 
         It is accepted even if no worker serves the version yet; `handle.warnings` says so.
 
         Args:
-            client: the client, entered.
+            client: the client; a `Client` has been entered.
             args: the workflow's arguments.
             kwargs: those by name.
 
@@ -160,6 +167,11 @@ class Version(Generic[P, R, E]):
             InvalidInput: an argument does not fit its type.
             Unavailable: the server cannot be reached.
         """
+        if isinstance(client, BlockingClient):
+            return BlockingHandle(client, client.call(lambda one: self._start(one, *args, **kwargs)))
+        return self._start(client, *args, **kwargs)
+
+    async def _start(self, client: Client, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R, E]:
         encoded = self.shape.encode_args(args, kwargs, what=f"the input of {self.workflow} {self.version}")
         self.shape.decode_args(encoded.payload)  # what does not fit is refused where it is started, not in the run
         connection = client.connection
@@ -223,16 +235,33 @@ class Version(Generic[P, R, E]):
         changed.run_options = with_options(self.run_options, options)
         return changed
 
-    def handle(self, client: Client, run_id: str) -> Handle[R, E]:
+    @overload
+    def handle(self, client: Client, run_id: str) -> Handle[R, E]: ...
+    @overload
+    def handle(self, client: BlockingClient, run_id: str) -> BlockingHandle[R, E]: ...
+    def handle(self, client: Client | BlockingClient, run_id: str) -> Handle[R, E] | BlockingHandle[R, E]:
         """Return a handle on an existing run of this workflow, on any version. Nothing is asked of the server."""
+        if isinstance(client, BlockingClient):
+            return BlockingHandle(client, self._handle(client.opened(), run_id, None))
         return self._handle(client, run_id, None)
 
-    async def handle_by_reference(self, client: Client, reference_id: str) -> Handle[R, E]:
+    @overload
+    def handle_by_reference(self, client: Client, reference_id: str) -> Coroutine[Any, Any, Handle[R, E]]: ...
+    @overload
+    def handle_by_reference(self, client: BlockingClient, reference_id: str) -> BlockingHandle[R, E]: ...
+    def handle_by_reference(
+        self, client: Client | BlockingClient, reference_id: str
+    ) -> Coroutine[Any, Any, Handle[R, E]] | BlockingHandle[R, E]:
         """Return a handle on the run of this workflow, on any version, that bears a reference id.
 
         Raises:
             RunNotFound: there is none.
         """
+        if isinstance(client, BlockingClient):
+            return BlockingHandle(client, client.call(lambda one: self._handle_by_reference(one, reference_id)))
+        return self._handle_by_reference(client, reference_id)
+
+    async def _handle_by_reference(self, client: Client, reference_id: str) -> Handle[R, E]:
         payload.check_name(reference_id, "a reference id")
         found = await client.connection.by_reference(self.workflow, reference_id)
         return self._handle(client, found.id, found.version, warnings=found.warnings)

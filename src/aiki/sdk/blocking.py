@@ -1,0 +1,350 @@
+"""The client for code that does not await: Django, Flask, scripts. The same calls, answered when they return.
+
+The rule: nothing is said twice. Each method here is made by `_blocking` of the `async` one that it stands for, and takes
+its parameters, types and documentation from there; a new one costs one line, and a house test asks for it. What remains
+is how a call crosses: each client has one event loop in a thread of its own, started with the first call, where all
+threads' calls meet, so that they share requests as tasks do. A call takes its caller's context along; a caller that is
+interrupted cancels it. After `os.fork` the child leaves its parent's loop and connections alone, and starts its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, overload
+
+from aiki.errors import Unavailable
+from aiki.sdk.client import Client, Runs
+from aiki.sdk.convert import Seconds
+from aiki.sdk.events import EV, E, Event
+from aiki.sdk.handle import Handle
+from aiki.sdk.here import refuse_in_workflow
+from aiki.sdk.serial import ANY
+from aiki.sdk.transport import Transport
+
+__all__ = ["BlockingClient", "BlockingHandle", "BlockingRuns"]
+
+STOP_S: Final = 10  # how long it is waited for, at most, that a loop's thread ends
+LOOKUP_THREADS_MAX: Final = 4  # names of hosts, and the import of what speaks HTTP
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@overload
+def _blocking(
+    method: Callable[Concatenate[Handle[R, EV], P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingHandle[R, EV], P], T]: ...
+@overload
+def _blocking(
+    method: Callable[Concatenate[Runs, P], Coroutine[Any, Any, Handle[R, EV]]],
+) -> Callable[Concatenate[BlockingRuns, P], BlockingHandle[R, EV]]: ...
+@overload
+def _blocking(
+    method: Callable[Concatenate[Runs, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingRuns, P], T]: ...
+def _blocking(method: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+    """Return a method that makes the call of an `async` one and waits for its answer."""
+
+    @functools.wraps(method)
+    def call(self: BlockingHandle[Any, Any] | BlockingRuns, *args: object, **kwargs: object) -> object:
+        answer: object = self.client.call(lambda client: method(self.asked(client), *args, **kwargs))
+        return BlockingHandle(self.client, answer) if isinstance(answer, Handle) else answer
+
+    call.__doc__ = (method.__doc__ or "").replace("await ", "")
+    return call
+
+
+class BlockingHandle(Generic[R, E]):
+    """A run, seen from code that does not await. Made by `start`, `handle` and the like, with a `BlockingClient`."""
+
+    def __init__(self, client: BlockingClient, handle: Handle[R, E]) -> None:
+        self.client = client
+        self._handle = handle
+        self._process = os.getpid()
+
+    result = _blocking(Handle[R, E].result)
+    wait_for_status = _blocking(Handle[R, E].wait_for_status)
+    info = _blocking(Handle[R, E].info)
+    cancel = _blocking(Handle[R, E].cancel)
+    terminate = _blocking(Handle[R, E].terminate)
+    wake = _blocking(Handle[R, E].wake)
+    requeue = _blocking(Handle[R, E].requeue)
+    get = _blocking(Handle[R, E].get)
+
+    def send(self, event: Event[T], value: T, *, reference_id: str | None = None) -> None:
+        """Send the run an event: `handle.send(RestaurantOrderEvents.restaurant_accepted, Acceptance(35))`.
+
+        Args:
+            event: which, as an attribute of the class that declares it.
+            value: its payload; None for `Event[None]`.
+            reference_id: a second send with the same one is ignored, as long as the run lives.
+
+        Raises:
+            RunEnded: the run takes no more events.
+            InvalidInput: its version knows no such event.
+            NotSerializable: the value cannot be stored.
+        """
+        if not isinstance(event, Event):
+            raise TypeError(f"send takes the event first, as in OrderEvents.restaurant_accepted, not {event!r}")
+
+        def sending(client: Client) -> Coroutine[Any, Any, None]:
+            # Any class of events: on a handle without the version's code, the server knows which events it has.
+            declared = Handle(client.connection, self.asked(client).id, codec=ANY, events=event.owner).events
+            bound: Event[T] = getattr(declared, event.attribute)
+            return bound.send(value, reference_id)
+
+        self.client.call(sending)
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._handle.id
+
+    @property
+    def version(self) -> str | None:
+        """The version that it was started on; None on a handle made of a bare id, until `info` has been asked."""
+        return self._handle.version
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the start warned of, such as that no worker serves the version yet."""
+        return self._handle.warnings
+
+    def asked(self, client: Client) -> Handle[R, E]:
+        """Return what is asked in the client's thread.
+
+        Raises:
+            RuntimeError: the handle was made before this process was forked.
+        """
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"the handle of {self.id} was made before this process was forked, and belongs to the parent. "
+                "Make another: restaurant_order_v1.handle(client, run_id)"
+            )
+        return self._handle
+
+    def __repr__(self) -> str:
+        return f"<BlockingHandle of {self.id}>"
+
+
+class BlockingRuns:
+    """Runs by name and id, without their code at hand (`client.runs`)."""
+
+    def __init__(self, client: BlockingClient) -> None:
+        self.client = client
+
+    start = _blocking(Runs.start)
+    get = _blocking(Runs.get)
+    list = _blocking(Runs.list)
+
+    def asked(self, client: Client) -> Runs:
+        """Return what is asked in the client's thread."""
+        return client.runs
+
+
+class BlockingClient:
+    """Speaks with an Aiki server from code that does not await. Any number of threads may share one.
+
+    It connects with the first call, and closes at `close`, at the end of `with`, or with the program. Made before a
+    fork, as by gunicorn, it serves parent and child.
+
+    Args:
+        url: the server's address; by default AIKI_URL, else http://localhost:9850. `unix:///path` is one, too.
+        api_key: the key that the server knows; by default AIKI_API_KEY.
+        namespace: of all that this client starts and sees; namespaces never see one another.
+        timeout: how long a call is tried again while the server is away, seconds or timedelta.
+        transport: another road to a server; it is used in this client's thread only, and in one process.
+
+    Raises:
+        ValueError: `timeout` is not positive, or `url` is no address.
+        InvalidInput: `namespace` cannot name one.
+
+    Example:
+        with BlockingClient() as client:
+            handle = restaurant_order_v1.start(client, Order(order_id="order-123", customer_id="customer-456"))
+            handle.send(RestaurantOrderEvents.restaurant_accepted, Acceptance(estimated_minutes=35))
+            print(handle.result())
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        namespace: str = "default",
+        timeout: Seconds = 10.0,
+        *,
+        transport: Transport | None = None,
+    ) -> None:
+        self._make = functools.partial(Client, url, api_key, namespace, timeout, transport=transport)
+        self._made = self._make()
+        self.namespace = namespace
+        self.url = self._made.url
+        self.runs = BlockingRuns(self)
+        self._is_forkable = transport is None
+        self._lock = threading.RLock()  # a signal's handler may make a call while its thread makes one
+        self._thread: _LoopThread | None = None
+        self._stop: weakref.finalize[[], Any] | None = None
+        self._why_closed: str | None = None
+        _clients.add(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has connected, and not closed since."""
+        return self._thread is not None and self._why_closed is None
+
+    def opened(self) -> Client:
+        """Return the `async` client that this one asks, which lives in the thread of its event loop.
+
+        Raises:
+            NotAllowedInWorkflow: workflow code asks.
+            RuntimeError: an event loop runs in this thread, or the client is closed.
+        """
+        _refuse_here()
+        with self._lock:
+            return self._started().client
+
+    def call(self, ask: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+        """Make any call of the `async` client, and wait for its answer: `client.call(lambda c: c.runs.get(run_id))`.
+
+        Raises:
+            NotAllowedInWorkflow: workflow code calls.
+            RuntimeError: an event loop runs in this thread, or the client is closed.
+            Unavailable: the server cannot be reached, or the client was closed before the answer came.
+        """
+        _refuse_here()
+        with self._lock:
+            thread = self._started()
+            answer = thread.submit(ask(thread.client))
+        try:
+            return answer.result()
+        except concurrent.futures.CancelledError:
+            raise Unavailable("the client was closed before the answer came", url=self.url) from None
+        finally:
+            answer.cancel()  # does nothing to one that is done: this is for Ctrl-C, and whatever else interrupts
+            del answer  # an error holds this frame, and would hold itself
+
+    def close(self) -> None:
+        """Close the connection, and end the thread. Whoever still waits gets `Unavailable`."""
+        with self._lock:
+            self._why_closed = self._why_closed or "the client is closed: make another"
+            stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()
+
+    def __enter__(self) -> Self:
+        """Start the thread. Nothing is sent yet: whether a server is there shows with the first call."""
+        self.opened()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._made).replace("Client", "BlockingClient", 1)
+
+    def _started(self) -> _LoopThread:
+        if self._why_closed is not None:
+            raise RuntimeError(self._why_closed)
+        if self._thread is None:
+            self._thread = _LoopThread(self._made)
+            self._stop = weakref.finalize(self, self._thread.stop)  # also when the program ends
+        return self._thread
+
+    def _leave_to_parent(self) -> None:
+        """In the child of a fork: forget the parent's thread, which does not run here, and whoever held the lock."""
+        self._lock = threading.RLock()
+        if self._thread is None:
+            return
+        # Kept, for to close or collect them would be to meddle with sockets that the parent uses.
+        _left_to_parent.append(self._thread)
+        if self._stop is not None:
+            self._stop.detach()
+        self._thread = self._stop = None
+        if self._is_forkable:
+            self._made = self._make()
+        else:
+            self._why_closed = "the client's transport belongs to the process that this one was forked from"
+
+
+class _LoopThread:
+    """An event loop in a thread of its own, with an open client."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._loop = asyncio.new_event_loop()
+        # Of our own, for asyncio's is ended with a thread, and at a program's end none can be started.
+        self._lookups = ThreadPoolExecutor(LOOKUP_THREADS_MAX, thread_name_prefix="aiki-blocking-lookup")
+        self._loop.set_default_executor(self._lookups)
+        self._loop.run_until_complete(client.__aenter__())
+        self._thread = threading.Thread(target=self._run, name="aiki-blocking", daemon=True)
+        self._thread.start()
+
+    def submit(self, call: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Begin a call; before `stop`, never after it."""
+        try:
+            return asyncio.run_coroutine_threadsafe(call, self._loop)
+        except RuntimeError:
+            call.close()
+            raise
+
+    def stop(self) -> None:
+        """End all calls, the client and the thread. The garbage collector, too, may call it, in whatever thread."""
+        with contextlib.suppress(RuntimeError):  # a call has ended the loop, with SystemExit
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._end())
+            self._loop.close()
+            self._lookups.shutdown()
+
+    async def _end(self) -> None:
+        await self.client.__aexit__(None, None, None)
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+
+
+def _refuse_here() -> None:
+    refuse_in_workflow(
+        "a client is used", "Use it in a task; from workflow code, start children: start_as_child(run, ...)"
+    )
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "a BlockingClient would hold up the event loop that runs here. Use aiki.Client and await, "
+        "or make the call in a thread: await asyncio.to_thread(...)"
+    )
+
+
+_clients: Final[weakref.WeakSet[BlockingClient]] = weakref.WeakSet()
+_left_to_parent: Final[list[_LoopThread]] = []
+
+
+def _after_fork() -> None:
+    for client in tuple(_clients):
+        client._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork)
