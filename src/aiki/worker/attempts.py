@@ -68,6 +68,7 @@ class Attempts:
         self._chance = chance
         self._threads: ThreadPoolExecutor | None = None
         self._free_threads = asyncio.Semaphore(THREADS_MAX)
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def execute(self, facts: RunFacts, call: Call, attempt: int) -> Verdict:
         """Make one attempt of a task and return how it went.
@@ -80,6 +81,8 @@ class Attempts:
         task = task_call.task
         current = asyncio.current_task()
         assert current is not None
+        self._under_way.add(current)
+        current.add_done_callback(self._under_way.discard)
         try:
             args, kwargs = task.shape.decode_args(task_call.payload)
             enter_task(self._task_context(facts, call, attempt))
@@ -95,6 +98,11 @@ class Attempts:
             raise
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is data for its workflow, sys.exit too
             return self._failed(task, error, attempt)
+
+    async def unwound(self) -> None:
+        """Wait until no attempt is under way, those that were cancelled included: they may tidy up."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
 
     def close(self) -> None:
         """Let go of the threads; those that still run end with their task."""

@@ -93,7 +93,7 @@ class Claims:
         context: Any,  # noqa: ANN401 - whatever the worker's `context` gave
         runs_max: int,
         parked_max: int,
-        start: Callable[[Coroutine[Any, Any, None], str], None],
+        start: Callable[[Coroutine[Any, Any, None], str], object],
     ) -> None:
         self.attempts = attempts
         self.server_time = server_time
@@ -123,15 +123,12 @@ class Claims:
         """Whether an attempt of a task is under way, or something that a run did is not committed yet."""
         return any(execution.is_executing for execution in self._active.values())
 
-    def drop_active(self) -> None:
-        """Let go of all that it owns, without a word; it stays told of."""
-        for run_id in list(self._active):
-            self._drop(run_id)
-        self._pending.clear()
-
     def drop_all(self) -> None:
-        """Let go of everything, without a word."""
-        self.drop_active()
+        """Let go of everything, without a word. What was sent of it is on its way."""
+        for execution in self._active.values():
+            execution.release()
+        self._active.clear()
+        self._pending.clear()
         for execution in self._parked.values():
             execution.release()
         self._parked.clear()

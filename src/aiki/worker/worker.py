@@ -29,7 +29,7 @@ __all__ = ["Worker"]
 
 RUNS_MAX: Final = 100_000
 LOOK_S: Final = 0.02  # how often a worker that winds down looks whether its tasks are done
-LEAVE_S: Final = 2.0  # how long commits and the goodbye may take after that
+LEAVE_S: Final = 2.0  # how long commits and tidying up may take after that, and the goodbye
 MS_PER_S: Final = 1000
 
 _log = logging.getLogger("aiki.worker")
@@ -116,8 +116,8 @@ class Worker:
             await self._exits.aclose()
             raise
         self._body = asyncio.current_task()
-        self._start(self._claims.stream.run(), "commits")
-        self._start(self._session.run(), "polls")
+        self._commits = self._start(self._claims.stream.run(), "commits")
+        self._polls = self._start(self._session.run(), "polls")
         return self
 
     async def __aexit__(
@@ -130,7 +130,7 @@ class Worker:
                 await self._wind_down()
         finally:
             self._claims.drop_all()
-            await self._end_jobs()
+            await self._end_jobs(*self._jobs)
             self.attempts.close()
             await self._exits.__aexit__(kind, error, trace)
         if self._fatal is not None:
@@ -154,7 +154,7 @@ class Worker:
                 self.hurry()
                 return
             stopped.set()
-            (on_stopping or _log_stopping)(self._claims.tasks)
+            (on_stopping or _log_stopping)(self.tasks)
 
         async with self:
             with _caught(stop):
@@ -216,36 +216,37 @@ class Worker:
         while self._claims.is_executing and self._fatal is None:
             left_ms = until_ms - self._clock.monotonic_ms()
             if left_ms <= 0 or self._is_hurried:
-                self.has_given_up = True
-                _log.warning("%d tasks are not done at the end of the grace; their runs go back", self._claims.tasks)
+                self.has_given_up = self.tasks > 0
+                _log.warning("%d tasks are not done at the end of the grace; their runs go back", self.tasks)
                 break
             await asyncio.sleep(min(left_ms / MS_PER_S, LOOK_S))
         if self._fatal is None:
             await self._leave()
 
     async def _leave(self) -> None:
-        self._claims.drop_active()
+        await self._end_jobs(self._polls)  # which would state nothing any more, and be told of everything again
+        self._claims.drop_all()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
+                await self.attempts.unwound()
                 await self._claims.stream.drained()
         self._claims.stream.clear()
-        await self._end_jobs()  # no poll comes after the goodbye
         try:
             async with asyncio.timeout(LEAVE_S):
                 await self._session.goodbye()
         except (Unavailable, TimeoutError) as error:
             _log.warning("worker %s could not say goodbye; its runs go back when its lease ends: %s", self.name, error)
 
-    async def _end_jobs(self) -> None:
-        jobs = list(self._jobs)
+    async def _end_jobs(self, *jobs: asyncio.Task[None]) -> None:
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
-    def _start(self, coroutine: Coroutine[Any, Any, None], what: str) -> None:
+    def _start(self, coroutine: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         job = asyncio.get_running_loop().create_task(coroutine, name=f"aiki-{what}")
         self._jobs.add(job)
         job.add_done_callback(self._job_ended)
+        return job
 
     def _job_ended(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)
