@@ -3,6 +3,7 @@
 from aiki import Run, task, workflow
 """
 
+from aiki.embedded import Server
 from aiki.errors import (
     AikiError,
     DatabaseInUse,
@@ -39,10 +40,12 @@ from aiki.sdk.info import RunInfo, RunPage
 from aiki.sdk.run import Run, SleepResult
 from aiki.sdk.task import Task, task
 from aiki.sdk.workflow import Version, Workflow, workflow
+from aiki.server.principals import ApiKey, Principal, Role
 from aiki.worker.worker import Worker
 
 __all__ = [
     "AikiError",
+    "ApiKey",
     "BlockingClient",
     "BlockingHandle",
     "ChildHandle",
@@ -60,9 +63,11 @@ __all__ = [
     "NotAllowedInWorkflow",
     "NotSerializable",
     "PayloadTooLarge",
+    "Principal",
     "ReferenceConflict",
     "Retry",
     "RetryAfter",
+    "Role",
     "Run",
     "RunCancelled",
     "RunEnded",
@@ -71,6 +76,7 @@ __all__ = [
     "RunNotFound",
     "RunPage",
     "ScheduleConflict",
+    "Server",
     "SleepResult",
     "Task",
     "TaskContext",

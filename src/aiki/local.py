@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 from os import PathLike
 from typing import Any
 
-from aiki.clock import Chance, SystemClock
+from aiki.embedded import Server
 from aiki.sdk.client import Client
 from aiki.sdk.convert import Seconds
 from aiki.sdk.workflow import Version
-from aiki.server.server import Server
 from aiki.worker.attempts import AroundTask
 from aiki.worker.worker import Context, Worker
 
@@ -62,11 +61,7 @@ async def local(
     >>> asyncio.run(main())
     'Hello Ada'
     """
-    clock, chance = SystemClock(), Chance()
-    async with (
-        Server(database, clock=clock, chance=chance, is_embedded=True) as server,
-        Client(namespace=namespace, transport=server.transport(), clock=clock, chance=chance) as client,
-    ):
+    async with Server(database, is_embedded=True) as server, server.client(namespace) as client:
         if not workflows:
             yield client
             return

@@ -9,11 +9,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from aiki.clock import Clock
 from aiki.config import Config
-from aiki.engine.commands import ExpireSession, RingAlarm
+from aiki.engine.commands import ExpireSession, RingAlarm, StallUndelivered
 from aiki.errors import Unavailable
 from aiki.model.wire import Standing
 from aiki.model.working_set import WorkingSet
@@ -31,7 +31,11 @@ FRUITLESS_MAX: Final = 3  # rounds in a row in which what seemed due was not: ot
 MISSED_SWEEPS: Final = 3  # so many sweeps late, and it was the server that stood still, not its workers
 OVERSLEPT_MS: Final = 500  # the same, for those who are silent: they are judged sooner
 NOBODY: Final = ""  # a session that there is not
+UNDELIVERED_ROWS: Final = 500  # looked at in one sweep
+UNDELIVERED_SWEEPS: Final = 60  # after so many, runs are looked for that no worker takes
 RETURN_SWEEPS: Final = 10  # after so many, runs are looked for whose return to the queue was interrupted
+
+T = TypeVar("T")
 
 _log = logging.getLogger("aiki.server")
 
@@ -130,12 +134,7 @@ class Alarms:
 
     async def _ring(self, run_ids: Sequence[str]) -> int:
         """Ring alarms together, and return of how many something came. One that the engine fails on stops no other."""
-        answers = await asyncio.gather(
-            *(self._pipeline.submit(RingAlarm(run_id)) for run_id in run_ids), return_exceptions=True
-        )
-        for answer in answers:
-            if isinstance(answer, Unavailable):
-                raise answer
+        answers = await _each(self._pipeline.submit(RingAlarm(run_id)) for run_id in run_ids)
         return sum(isinstance(answer, Standing) and answer.changed for answer in answers)
 
     def _note_nearest(self, alarm_at_ms: int | None) -> None:
@@ -163,7 +162,7 @@ class Alarms:
         commands = list(judged)
         for first in range(0, len(commands), SESSIONS_AT_ONCE):
             some = commands[first : first + SESSIONS_AT_ONCE]
-            await asyncio.gather(*(self._end_one(command) for command in some))
+            await _each(self._end_one(command) for command in some)
 
     async def _end_one(self, command: ExpireSession) -> None:
         """End a session if it is over, and return its runs, in as many transactions as that takes."""
@@ -204,5 +203,29 @@ class Alarms:
         self._sweeps += 1
         if self._sweeps % RETURN_SWEEPS == 0:
             await self._return_the_rest()
+        if self._sweeps % UNDELIVERED_SWEEPS == 0:
+            await self._stall_undelivered(now_ms)
         self._note_nearest(await self._store.next_alarm_ms())
         await self._sweep()
+
+    async def _stall_undelivered(self, now_ms: float) -> None:
+        """Stall what nobody has taken for too long; a server that was not there all that time blames no worker."""
+        able_since_ms, undelivered_ms = self._pipeline.able_since_ms, self._config.undelivered_ms
+        if able_since_ms is None or now_ms - max(able_since_ms, self._judged_from_ms) < undelivered_ms:
+            return
+        due_before_ms = self._clock.now_ms() - undelivered_ms
+        found = await self._store.undelivered(due_before_ms=due_before_ms, limit=UNDELIVERED_ROWS)
+        await _each(self._pipeline.submit(StallUndelivered(run_id, undelivered_ms)) for run_id in found)
+
+
+async def _each(asked: Iterable[Awaitable[T]]) -> list[T | BaseException]:
+    """Return what all answer together. One that the engine fails on stops no other, and not the loop.
+
+    Raises:
+        Unavailable: the database is away, or there is no room.
+    """
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, Unavailable):
+            raise answer
+    return answers

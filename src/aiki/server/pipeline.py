@@ -31,6 +31,7 @@ from aiki.engine.commands import (
     RingAlarm,
     SayGoodbye,
     Send,
+    StallUndelivered,
     Start,
 )
 from aiki.engine.decide import decide
@@ -108,7 +109,7 @@ class Pipeline:
     @overload
     async def ask(self, command: Start) -> Started: ...
     @overload
-    async def ask(self, command: Send | Ask | RingAlarm) -> Standing: ...
+    async def ask(self, command: Send | Ask | RingAlarm | StallUndelivered) -> Standing: ...
     @overload
     async def ask(self, command: Announced | Poll) -> PollOutcome: ...
     @overload

@@ -6,7 +6,7 @@ odd, ends the server.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -35,6 +35,7 @@ from aiki.server.service import Service
 __all__ = ["Api"]
 
 RETRY_AFTER_S: Final = "1"
+DOCUMENTS_MAX: Final = 8  # one for each path at which the API is mounted
 GOING_AWAY: Final = 1001  # a web socket's close code
 HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -71,7 +72,7 @@ class Api:
             waiters=Waiters(clock=clock, chance=chance),
             clock=clock,
             chance=chance,
-            document=cache(lambda: document(ROUTES, version=version)),
+            document=lru_cache(DOCUMENTS_MAX)(lambda root_path: document(ROUTES, version=version, root_path=root_path)),
         )
         self._router = Router(
             [PathRoute(path, _Path(path, routes, self)) for path, routes in _by_path(ROUTES).items()],

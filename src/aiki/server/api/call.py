@@ -37,7 +37,7 @@ class Desk(Struct, frozen=True):
 
     Attributes:
         service: gives the service; raises `Unavailable` while there is none.
-        document: gives the OpenAPI document.
+        document: gives the OpenAPI document for where the API is mounted.
     """
 
     service: Callable[[], Service]
@@ -45,7 +45,7 @@ class Desk(Struct, frozen=True):
     waiters: Waiters
     clock: Clock
     chance: Chance
-    document: Callable[[], Raw]
+    document: Callable[[str], Raw]
 
 
 class Call(Struct, frozen=True):

@@ -36,8 +36,8 @@ _PLAIN: Final[dict[type[types.Type], dict[str, Json]]] = {
 _BOUNDS: Final = {"ge": "minimum", "le": "maximum"}
 
 
-def document(routes: Iterable[Route], *, version: str) -> Raw:
-    """Return the document as JSON."""
+def document(routes: Iterable[Route], *, version: str, root_path: str = "") -> Raw:
+    """Return the document as JSON; `root_path` is where the API is mounted."""
     schemas = _Schemas()
     paths: dict[str, dict[str, Json]] = {}
     for route in routes:
@@ -50,6 +50,7 @@ def document(routes: Iterable[Route], *, version: str) -> Raw:
             "version": version,
             "description": "Durable workflows. Times are integer milliseconds UTC; fields at their default are left out.",
         },
+        "servers": [{"url": root_path or "/"}],
         "paths": paths,
         "components": {
             "schemas": schemas.components,

@@ -26,4 +26,4 @@ async def readiness(call: Call, _asked: Nothing, _body: None) -> Reply:
 
 async def document(call: Call, _asked: Nothing, _body: None) -> Reply:
     """Return the OpenAPI document."""
-    return Reply(call.desk.document())
+    return Reply(call.desk.document(call.request.scope.get("root_path", "")))

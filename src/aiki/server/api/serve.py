@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from aiki.server.api.app import Api
 from aiki.server.api.holders import holder_of_path, holder_of_port
+from aiki.server.api.mounted import Mounted
 from aiki.server.api.protocol import BoundedProtocol
 
 if sys.platform == "win32":
@@ -49,7 +50,7 @@ class Place(Struct, frozen=True):
 
 @contextlib.asynccontextmanager
 async def served(
-    api: Api, *, host: str = "localhost", port: int = PORT_DEFAULT, path: str | None = None
+    api: Api | Mounted, *, host: str = "localhost", port: int = PORT_DEFAULT, path: str | None = None
 ) -> AsyncIterator[Place]:
     """Serve an API while the block lasts.
 
@@ -102,7 +103,7 @@ class _Server(uvicorn.Server):
         raise AssertionError(f"uvicorn does not listen after {START_STEPS_MAX:,} turns of the event loop")
 
 
-def _config(api: Api) -> uvicorn.Config:
+def _config(api: Api | Mounted) -> uvicorn.Config:
     return uvicorn.Config(
         api,
         http=BoundedProtocol,  # of httptools; left to itself, uvicorn falls back to a slower one without a word
