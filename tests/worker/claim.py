@@ -15,7 +15,7 @@ from aiki.model.journal import CallKey, Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import Status
 from aiki.model.wire import Assignment, ChildStarted, Commit, CommitAnswer, Outcome, Verdict
 from aiki.sdk.client import Client
-from aiki.sdk.run import Run
+from aiki.sdk.task import task
 from aiki.sdk.workflow import workflow
 from aiki.worker.attempts import AroundTask, Attempts
 from aiki.worker.execution import Execution
@@ -209,4 +209,23 @@ def tasks_in(commit: Commit) -> list[str]:
     return [entry.label for entry in commit.entries if entry.key.kind is EntryKind.TASK]
 
 
-Code = Callable[[Run[Signals]], Coroutine[Any, Any, Any]]
+def outcomes(claim: Claim) -> list[str]:
+    """Return how each turn left the run."""
+    return [commit.outcome.value for commit in claim.commits]
+
+
+log: list[str] = []
+"""What tasks have to say of themselves."""
+
+
+@task
+async def work(name: str, seconds: float = 1.0) -> str:
+    """Take some time, and log it."""
+    log.append(f"{name} begins")
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        log.append(f"{name} cancelled")
+        raise
+    log.append(f"{name} ends")
+    return name

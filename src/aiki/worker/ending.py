@@ -30,6 +30,9 @@ class Ending(Struct, frozen=True):
         return replace(
             commit,
             outcome=self.outcome,
+            opened=(),
+            closed=(),
+            replace_waits=False,
             output=self.output,
             error=self.error,
             failed_seq=self.failed_seq,

@@ -247,11 +247,11 @@ class Execution:
         if self._gather_handle is not None:
             self._gather_handle.cancel()
             self._gather_handle = None
-        self._is_settling = outcome is not Outcome.RUNNING
         self._turn += 1
         now_ms = self._host.server_time.now_ms()
         parks = outcome is Outcome.SUSPENDED
         self._sent = self._machine.turn(outcome, epoch=self.epoch, number=self._turn, now_ms=now_ms, parks=parks)
+        self._is_settling = self._sent.outcome is not Outcome.RUNNING
         self._host.send(self._sent, self._answered)
 
     def _answered(self, answer: CommitAnswer) -> None:

@@ -1,28 +1,42 @@
 """What an execution has done and the server does not know yet.
 
 The rule: everything that a commit carries is gathered here in the order in which it happened, and leaves it exactly
-once, in a frozen turn. The claim's first commit states the whole set of open waits, later ones what has changed.
+once, in a frozen turn. The first commit after a replay states the whole set of open waits, later ones what has changed.
+What is too much for one turn leaves in several, causes before effects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Final, TypeVar
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from aiki.model.ids import child_run_id
 from aiki.model.journal import CallKey, Entry
-from aiki.model.wire import ChildStart, Effect
+from aiki.model.wire import ChildStart, Commit, Effect
 from aiki.sdk.host import RunFacts
 from aiki.worker.calls import Call
 
-__all__ = ["Ledger", "Unsent"]
+__all__ = ["TURN_BYTES_MAX", "Ledger", "Unsent"]
+
+T = TypeVar("T")
+
+TURN_BYTES_MAX: Final = 4 * 1024 * 1024  # of payloads in one turn; a single one may be more
+ITEM_BYTES: Final = 512  # what stands around a payload, and errors as they mostly are
 
 
 class Unsent:
-    """One turn's share: what the commit is made of."""
+    """One turn's share: what the commit is made of.
 
-    __slots__ = ("children", "closed", "effects", "entries", "opened", "read", "replaces")
+    Attributes:
+        is_all: whether it is all that there was; if not, it states no waits.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("children", "closed", "effects", "entries", "is_all", "opened", "read", "replaces")
+
+    def __init__(self, *, is_all: bool = True) -> None:
+        self.is_all = is_all
         self.entries: list[Entry] = []
         self.read: list[int] = []
         self.effects: list[Effect] = []
@@ -31,8 +45,34 @@ class Unsent:
         self.closed: dict[CallKey, None] = {}
         self.replaces = False
 
-    def child_starts(self, parent: RunFacts) -> tuple[ChildStart, ...]:
-        """Return the children to start, as messages."""
+    def take_part(self) -> "Unsent | None":
+        """Remove and return as much as one turn may carry, causes before effects; None if that is all of it."""
+        entries, room = _fitting(self.entries, lambda entry: _bytes_of(entry.result), TURN_BYTES_MAX)
+        effects, room = _fitting(self.effects, lambda effect: _bytes_of(effect.payload), room)
+        children, room = _fitting(self.children.values(), _bytes_of_child, room)
+        if room >= 0:
+            return None
+        part = Unsent(is_all=False)
+        part.entries, self.entries = self.entries[:entries], self.entries[entries:]
+        part.effects, self.effects = self.effects[:effects], self.effects[effects:]
+        for key in list(islice(self.children, children)):
+            part.children[key] = self.children.pop(key)
+        return part
+
+    def added_to(self, commit: Commit, parent: RunFacts) -> Commit:
+        """Return a commit with all of this in it."""
+        return replace(
+            commit,
+            entries=tuple(self.entries),
+            opened=tuple(call.wait() for call in self.opened.values()),
+            closed=tuple(self.closed),
+            replace_waits=self.replaces,
+            read=tuple(self.read),
+            children=self._child_starts(parent),
+            effects=tuple(self.effects),
+        )
+
+    def _child_starts(self, parent: RunFacts) -> tuple[ChildStart, ...]:
         starts = []
         for key, call in self.children.items():
             child = call.request.child
@@ -89,8 +129,16 @@ class Ledger:
         if key in self._known:
             self.unsent.closed[key] = None
 
+    @property
+    def waits(self) -> int:
+        """How many open waits the server knows of."""
+        return len(self._known)
+
     def take(self, waits: Mapping[CallKey, Call]) -> Unsent:
-        """Return what is to be sent, `waits` being all that are open, and begin anew."""
+        """Return what is to be sent, `waits` being all that are open; what is too much for one turn stays."""
+        part = self.unsent.take_part()
+        if part is not None:
+            return part
         taken, self.unsent = self.unsent, Unsent()
         if self._replaces:
             self._replaces = False
@@ -102,3 +150,23 @@ class Ledger:
             self._known.difference_update(taken.closed)
             self._known.update(taken.opened)
         return taken
+
+
+def _fitting(items: Iterable[T], bytes_of: Callable[[T], int], room: int) -> tuple[int, int]:
+    """Return how many of `items` fit into `room` bytes, and the room that is left: less than none if not all do."""
+    count = 0
+    for item in items:
+        size = ITEM_BYTES + bytes_of(item)
+        if size > room and (count or room < TURN_BYTES_MAX):  # what is too much by itself goes alone
+            return count, -1
+        room = max(room - size, 0)
+        count += 1
+    return count, room
+
+
+def _bytes_of(payload: Raw) -> int:
+    return memoryview(payload).nbytes
+
+
+def _bytes_of_child(call: Call) -> int:
+    return 0 if call.request.child is None else len(call.request.child.payload)

@@ -178,7 +178,10 @@ class RunMachine:
                 )
 
     def turn(self, outcome: Outcome, *, epoch: int, number: int, now_ms: int, parks: bool = False) -> Commit:
-        """Return all that is not committed yet as one frozen commit.
+        """Return what is not committed yet as one frozen commit.
+
+        Where that is too much for one, the commit carries the first part and leaves the run running, whatever was asked
+        for; the next turn carries on.
 
         What code that went astray did since the last commit is left out: the mail that it took stays unread, and the
         code that is right will see it.
@@ -200,26 +203,20 @@ class RunMachine:
         if unsent.replaces and self._replay is not None:
             self._replay.forget_waits()  # the server forgets those that the code has not asked for, and so do we
         self._children.update(unsent.children)
-        if outcome in (Outcome.SUSPENDED, Outcome.FAILED):  # failed, it may be suspended until its next attempt
+        if unsent.is_all and outcome in (Outcome.SUSPENDED, Outcome.FAILED):  # failed, it may wait for its next attempt
             unsent.read.extend(self.inbox.discard_wakes())
-        commit = replace(
-            commit,
-            entries=tuple(unsent.entries),
-            read=tuple(unsent.read),
-            children=unsent.child_starts(self.facts),
-            effects=tuple(unsent.effects),
-        )
+        commit = unsent.added_to(commit, self.facts)
+        if not unsent.is_all:
+            waits = self.ledger.waits
+            return replace(commit, outcome=Outcome.RUNNING, why=None, stall_reason=None, parks=False, waits=waits)
         if self.ending is not None:
             return self.ending.added_to(commit)
-        waits = self.inbox.waits
+        open_waits = self.inbox.waits
         return replace(
             commit,
-            opened=tuple(call.wait() for call in unsent.opened.values()),
-            closed=tuple(unsent.closed),
-            replace_waits=unsent.replaces,
-            waits=len(waits),
+            waits=len(open_waits),
             deadline_ms=self.inbox.deadline_ms(),
-            waits_for=next(iter(waits)).kind if waits else None,
+            waits_for=next(iter(open_waits)).kind if open_waits else None,
         )
 
     def drop(self) -> None:
