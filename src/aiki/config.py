@@ -51,6 +51,10 @@ class Config(Struct, frozen=True, kw_only=True):
         ge=100, le=DAY_MS,
         description="How often the database is looked at for what a lost hint should have told.",
     )] = 1_000
+    undelivered_ms: Annotated[int, Meta(
+        ge=1_000, le=366 * DAY_MS,
+        description="How long a run waits for a worker, while a server is there, before it stalls and says so.",
+    )] = DAY_MS
     payload_bytes_max: Annotated[int, Meta(
         ge=1_024, le=64 * MIB,
         description="The largest input, result, event or published value.",

@@ -1,11 +1,11 @@
 """Commands that meet in one batch, and runs that were to be cancelled before something else happened to them."""
 
-from aiki.engine.commands import CommitTurn, RingAlarm
+from aiki.engine.commands import CommitTurn, RingAlarm, StallUndelivered
 from aiki.model.lifecycle import Status
 from aiki.model.retry import Retry
 from aiki.model.run import ParentClose
 from aiki.model.wire import Outcome, RunOptions, Verdict
-from tests.engine.world import World, child_wait, entry, held_of
+from tests.engine.world import DAY_MS, World, child_wait, entry, held_of
 
 FOLLOWS = RunOptions(parent_close=ParentClose.CANCEL)
 
@@ -32,6 +32,35 @@ def test_a_termination_and_an_alarm_in_one_batch_leave_the_cascade_to_the_next(w
         world.ring(run_id)
 
     assert world.status(child) is Status.CANCELLED
+
+
+def test_a_run_that_no_worker_takes_stalls_once_its_time_is_over_and_not_before(world: World) -> None:
+    run_id = world.start()
+
+    world.advance(DAY_MS - 1)
+    world.do(StallUndelivered(run_id, DAY_MS))
+    assert world.status(run_id) is Status.QUEUED
+
+    world.advance(1)
+    world.do(StallUndelivered(run_id, DAY_MS))
+    assert world.moves(run_id)[-1] == "stalled (undelivered)"
+    assert "within 24 hours" in (world.row(run_id).why or "")
+
+    world.ask(run_id, "requeue")
+    world.do(StallUndelivered(run_id, DAY_MS))
+    assert world.status(run_id) is Status.QUEUED
+
+
+def test_a_run_to_be_cancelled_that_no_worker_takes_ends(world: World) -> None:
+    session_id = world.session()
+    run_id = world.running(session_id=session_id)
+    world.lose(session_id)
+    world.ask(run_id, "cancel")
+    world.advance(DAY_MS)
+
+    world.do(StallUndelivered(run_id, DAY_MS))
+
+    assert world.status(run_id) is Status.CANCELLED
 
 
 def _lose_five_times(world: World, run_id: str, session_id: str) -> None:

@@ -167,6 +167,42 @@ async def test_an_alarm_that_comes_to_nothing_does_not_keep_the_loop_busy(
     assert waits[-1] > 0
 
 
+async def test_a_session_that_the_engine_fails_on_does_not_stop_the_loop(
+    world: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.worker()
+    delayed = await world.run(delay_ms=60_000)
+
+    def fail(*_: object, **__: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("aiki.engine.sessions._take_back", fail)
+    for _ in range(61):
+        world.clock.advance(seconds=1)
+        await world.step()
+
+    assert (await world.info(delayed)).status is Status.QUEUED
+
+
+async def test_a_run_that_no_worker_takes_stalls_once_a_server_has_been_there_for_all_that_time(
+    clock: ManualClock,
+) -> None:
+    config = Config(undelivered_ms=120_000)
+    async with Server(":memory:", clock=clock, config=config, is_stepped=True) as server:
+        world = ServerWorld(server, clock)
+        run_id = await world.run()
+
+        for _ in range(119):
+            clock.advance(seconds=1)
+            await world.step()
+        assert (await world.info(run_id)).status is Status.QUEUED
+
+        for _ in range(62):
+            clock.advance(seconds=1)
+            await world.step()
+        assert (await world.info(run_id)).status is Status.STALLED
+
+
 def _napping(world: ServerWorld) -> dict[str, object]:
     wait = nap(world.clock.now_ms() + 1_000_000)
     return {"waits": 1, "deadline_ms": wait.deadline_ms, "waits_for": "sleep", "opened": (wait,)}

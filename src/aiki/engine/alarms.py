@@ -10,7 +10,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from aiki.engine.ending import end_cancelled, end_timed_out
-from aiki.engine.moves import alarm_of, awaits_own_retry, is_begun, queue_up, release
+from aiki.engine.moves import alarm_of, awaits_own_retry, is_begun, move, queue_up, release
 from aiki.engine.requests import request_cancel
 from aiki.model.ids import derived_id
 from aiki.model.lifecycle import Reason, Status
@@ -18,9 +18,14 @@ from aiki.model.run import CancelKind, Cascade, RunRow
 from aiki.model.wire import Standing
 from aiki.model.working_set import CASCADE_ROWS, WorkingSet
 
-__all__ = ["ring"]
+__all__ = ["ring", "stall_undelivered"]
 
 TIMED_OUT = "the run did not finish within its timeout"
+UNDELIVERED = (
+    "no worker has taken it within {hours:g} hours: start one that serves {workflow} {version}, or has room for more, and"
+    " requeue the run"
+)
+MS_PER_HOUR = 3_600_000
 PARENT_ENDED = "its parent {parent_id} is {status}"
 
 
@@ -45,6 +50,20 @@ def ring(ws: WorkingSet, run_id: str) -> Standing:
         case _:
             assert_never(row.status)
     return Standing(run_id, ws.runs[run_id].status, changed=True)
+
+
+def stall_undelivered(ws: WorkingSet, run_id: str, *, undelivered_ms: int) -> Standing:
+    """Stall a run that no worker has taken for too long; one that is to be cancelled ends instead."""
+    row = ws.runs.get(run_id)
+    if row is None or row.status is not Status.QUEUED or (row.due_at_ms or 0) + undelivered_ms > ws.now_ms:
+        return Standing(run_id, None if row is None else row.status)
+    if row.cancel is not None:  # stalled, it would be cancelled at once
+        row = end_cancelled(ws, row)
+    else:
+        hours = undelivered_ms / MS_PER_HOUR
+        why = UNDELIVERED.format(hours=hours, workflow=row.workflow, version=row.version)
+        row = move(ws, replace(row, due_at_ms=None, parked_on=None, why=why), Status.STALLED, Reason.UNDELIVERED)
+    return Standing(run_id, row.status, changed=True)
 
 
 def _due(ws: WorkingSet, row: RunRow) -> None:

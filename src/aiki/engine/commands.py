@@ -6,7 +6,7 @@ The rule: a command says who wants what and carries ids made by its sender, so t
 
     from clients    Start · Send · Ask
     from workers    Announced · Poll · CommitTurn · RefuseTurn · HandBackRuns · SayGoodbye
-    from the clock  RingAlarm · ExpireSession
+    from the clock  RingAlarm · StallUndelivered · ExpireSession
 """
 
 from typing import TypeAlias
@@ -45,6 +45,7 @@ __all__ = [
     "RingAlarm",
     "SayGoodbye",
     "Send",
+    "StallUndelivered",
     "Start",
 ]
 
@@ -117,6 +118,13 @@ class RingAlarm(Struct, frozen=True):
     run_id: str
 
 
+class StallUndelivered(Struct, frozen=True):
+    """A run may have been queued for `undelivered_ms` without any worker taking it: it stalls. Answer: `Standing`."""
+
+    run_id: str
+    undelivered_ms: int
+
+
 class ExpireSession(Struct, frozen=True):
     """A session may be over: its lease has passed, its process held this database before us, or it is silent.
 
@@ -143,6 +151,7 @@ Command: TypeAlias = (
     | HandBackRuns
     | SayGoodbye
     | RingAlarm
+    | StallUndelivered
     | ExpireSession
 )
 

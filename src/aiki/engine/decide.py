@@ -23,6 +23,7 @@ from aiki.engine.commands import (
     RingAlarm,
     SayGoodbye,
     Send,
+    StallUndelivered,
     Start,
 )
 from aiki.model.wire import CommitAnswer, Standing, Started
@@ -34,7 +35,7 @@ __all__ = ["decide"]
 @overload
 def decide(ws: WorkingSet, command: Start, now_ms: int) -> Started: ...
 @overload
-def decide(ws: WorkingSet, command: Send | Ask | RingAlarm, now_ms: int) -> Standing: ...
+def decide(ws: WorkingSet, command: Send | Ask | RingAlarm | StallUndelivered, now_ms: int) -> Standing: ...
 @overload
 def decide(ws: WorkingSet, command: Announced | Poll, now_ms: int) -> PollOutcome: ...
 @overload
@@ -75,6 +76,8 @@ def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer:
             return sessions.goodbye(ws, request)
         case RingAlarm(run_id):
             return alarms.ring(ws, run_id)
+        case StallUndelivered(run_id, undelivered_ms):
+            return alarms.stall_undelivered(ws, run_id, undelivered_ms=undelivered_ms)
         case ExpireSession(session_id, at_opening, silent_after):
             return sessions.expire(ws, session_id, at_opening=at_opening, silent_after=silent_after)
         case _:

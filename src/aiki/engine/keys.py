@@ -19,6 +19,7 @@ from aiki.engine.commands import (
     RingAlarm,
     SayGoodbye,
     Send,
+    StallUndelivered,
     Start,
 )
 from aiki.model.journal import EntryKind
@@ -58,6 +59,8 @@ def keys_of(command: Command, keys: Keys) -> None:
         case RingAlarm(run_id):
             _may_end(run_id, keys)
             keys.cascading.add(run_id)
+        case StallUndelivered(run_id, _):
+            _may_end(run_id, keys)
         case ExpireSession(session_id, _, _):
             keys.sessions.add(session_id)
             keys.expiring.add(session_id)
