@@ -22,6 +22,7 @@ from aiki.worker.worker import Worker
 __all__ = ["NotLoadable", "Served", "load"]
 
 NAMES_MAX: Final = 8
+LIKENESS: Final = 0.75
 NO_LOOP_WITHIN_A_LOOP: Final = "cannot be called from a running event loop"
 
 Versions = tuple[Version[..., Any, Any], ...]
@@ -118,8 +119,11 @@ def _near(path: Path) -> str:
     files = sorted(file.name for file in folder.glob("*.py")) if folder.is_dir() else []
     if not files:
         return " There is no Python file there either: give the path of one, or a module."
-    close = difflib.get_close_matches(f"{path.stem}.py", files, n=NAMES_MAX) or files[:NAMES_MAX]
-    return f" Did you mean {' or '.join(close)}?"
+    close = difflib.get_close_matches(f"{path.stem}.py", files, n=NAMES_MAX, cutoff=LIKENESS)
+    if close:
+        return f" Did you mean {' or '.join(close)}?"
+    more = f" and {len(files) - NAMES_MAX} more" if len(files) > NAMES_MAX else ""
+    return f" In this folder: {', '.join(files[:NAMES_MAX])}{more}."
 
 
 def _broken(place: str, error: Exception) -> NotLoadable:

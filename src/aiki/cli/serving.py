@@ -43,16 +43,16 @@ async def serving(
     Raises:
         Refusal: it cannot be served there.
     """
+    clock, chance = SystemClock(), Chance()
     try:
         keys = [*api_keys, *filter(None, re.split(r"[,\s]+", os.environ.get(API_KEYS, "")))]
         access = Access(api_keys=keys, insecure=is_insecure)
         config = Config.from_environment(os.environ)
         if unix is None:
             check_exposure(host, access)
+        server = Server(database, clock=clock, chance=chance, config=config)
     except (AikiError, ValueError) as error:
         raise Refusal(str(error)) from error
-    clock, chance = SystemClock(), Chance()
-    server = Server(database, clock=clock, chance=chance, config=config)
     api = Api(
         lambda: server.service,
         access=access,

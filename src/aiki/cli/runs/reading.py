@@ -77,10 +77,8 @@ def list_runs(
             reference_id=reference_id,
             tags=parsed_tags(tag),
             parent_id=parent,
-            started_after=None if started_after is None else parsed_moment(started_after, "--started-after", now=now),
-            started_before=None
-            if started_before is None
-            else parsed_moment(started_before, "--started-before", now=now),
+            started_after=_moment(started_after, "--started-after", now),
+            started_before=_moment(started_before, "--started-before", now),
             cursor=cursor,
             limit=limit,
         )
@@ -149,6 +147,10 @@ async def _entries(client: Client, run_id: str) -> list[Entry]:
         if not page.has_more:
             break
     return entries
+
+
+def _moment(text: str | None, option: str, now: datetime) -> datetime | None:
+    return None if text is None else parsed_moment(text, option, now=now)
 
 
 def _checked_status(name: str) -> str:

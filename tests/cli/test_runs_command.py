@@ -1,0 +1,209 @@
+"""`aiki runs` as it is typed, against one `aiki dev`: the program of the first page, seen through to its end."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli import shell
+from tests.cli.service import Service, aiki, aiki_json, dev
+
+ORDER = '{"order": {"order_id": "o-1", "customer_id": "c-1"}}'
+NOWHERE = "http://localhost:1"
+UNKNOWN = "01890000-0000-7000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with dev(tmp_path_factory.mktemp("served")) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def url(served: Service) -> str:
+    return served.url
+
+
+def watched(run: str, url: str) -> str:
+    return aiki("runs", "show", run, "--watch", url=url).stdout
+
+
+def test_the_program_completes_its_sleeps_shortened_by_wake(served: Service, url: str) -> None:
+    run = aiki("runs", "start", "restaurant-order", "1.0.0", ORDER, "--tag", "kind=test", url=url).stdout.strip()
+    sent = aiki("runs", "send", run, "restaurant-accepted", '{"estimated_minutes": 35}', url=url)
+    assert sent.stdout == f"restaurant-accepted is sent to run {run}.\n"
+    served.wait_for(r"courier-delivery 1\.0\.0  (\S+)  started")
+    (child,) = aiki_json("runs", "list", "--parent", run, url=url)["runs"]
+
+    assert aiki("runs", "wake", child["id"], url=url).stdout == f"Run {child['id']} wakes up.\n"
+    served.wait_for(rf"{child['id']}  completed")
+    wake_until_woken(run, url)
+    shown = watched(run, url)
+
+    assert "completed" in shown
+    assert '{"status":"completed"}' in shown
+    assert "send-feedback-email" in shown
+    served.wait_for(rf"{run}  completed after")
+
+
+def wake_until_woken(run: str, url: str) -> None:
+    """Its child has ended; that it sleeps is a moment later."""
+    for _ in range(50):
+        if aiki_json("runs", "wake", run, url=url)["changed"]:
+            return
+    pytest.fail("it never slept")
+
+
+def test_with_no_acceptance_and_a_short_timeout_it_cancels(url: str) -> None:
+    short = '{"order": {"order_id": "o-2", "customer_id": "c-1"}, "minutes": 0.001}'
+    done = aiki("runs", "start", "restaurant-order", "1.0.0", short, "--wait", url=url)
+
+    assert json.loads(done.stdout) == {"status": "cancelled"}
+
+
+def test_with_no_worker_it_is_accepted_with_a_warning(url: str) -> None:
+    done = aiki("runs", "start", "nobodys", "1.0.0", url=url)
+
+    assert done.returncode == 0
+    assert "no worker serves nobodys 1.0.0 yet" in done.stderr
+    shown = aiki("runs", "show", done.stdout.strip(), url=url).stdout
+    assert "the run waits until one does" in shown
+    assert "aiki worker" in shown
+
+
+def test_input_may_come_from_standard_input(url: str) -> None:
+    done = aiki(
+        "runs", "start", "restaurant-order", "1.0.0", "-", "--reference-id", "o-3", "--json", url=url, typed=ORDER
+    )
+    run = json.loads(done.stdout)["id"]
+
+    assert aiki_json("runs", "start", "restaurant-order", "1.0.0", ORDER, "--reference-id", "o-3", url=url)["id"] == run
+    other = aiki("runs", "start", "restaurant-order", "1.0.0", '{"order": 1}', "--reference-id", "o-3", url=url)
+    assert other.returncode == 1
+    assert run in other.stderr
+
+
+def test_a_delayed_start_is_scheduled_until_it_is_woken(url: str) -> None:
+    run = aiki("runs", "start", "nobodys", "1.0.0", "--delay", "2h", url=url).stdout.strip()
+
+    assert aiki_json("runs", "show", run, url=url)["status"] == "scheduled"
+    assert aiki_json("runs", "wake", run, url=url)["status"] == "queued"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "terminate"])
+def test_a_run_is_ended_once(verb: str, url: str) -> None:
+    run = aiki("runs", "start", "nobodys", "1.0.0", "--delay", "1d", url=url).stdout.strip()
+
+    assert aiki("runs", verb, run, "--reason", "a mistake", url=url).returncode == 0
+    again = aiki("runs", verb, run, url=url)
+
+    assert aiki_json("runs", "show", run, url=url)["status"] == "cancelled"
+    assert "it has ended" in again.stdout or "has ended" in again.stderr
+
+
+def test_a_list_is_narrowed_and_continued(url: str) -> None:
+    for number in range(3):
+        aiki("runs", "start", "listed", "1.0.0", "--tag", f"number={number}", url=url)
+
+    found = aiki_json("runs", "list", "--workflow", "listed", "--limit", "2", url=url)
+    rest = aiki_json("runs", "list", "--workflow", "listed", "--cursor", found["next_cursor"], url=url)
+    (tagged,) = aiki_json("runs", "list", "--tag", "number=1", "--started-after", "1h", url=url)["runs"]
+
+    assert len({run["id"] for run in [*found["runs"], *rest["runs"]]}) == 3
+    assert tagged["workflow"] == "listed"
+    assert aiki_json("runs", "list", "--workflow", "listed", "--status", "completed", url=url)["runs"] == []
+    lines = aiki("runs", "list", "--workflow", "listed", url=url).stdout.splitlines()
+    assert lines[0].split()[:3] == ["run", "status", "workflow"]
+    assert [line.split()[1] for line in lines[1:]] == ["queued"] * 3
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["list"],
+        ["show", UNKNOWN],
+        ["start", "nobodys", "1.0.0"],
+        ["start", "nobodys", "1.0.0", "{no json"],
+        ["send", UNKNOWN, "news", "1"],
+        ["wake", UNKNOWN],
+        ["requeue", UNKNOWN],
+        ["cancel", UNKNOWN],
+        ["terminate", UNKNOWN],
+    ],
+    ids=lambda typed: " ".join(typed[:1]),
+)
+def test_with_json_exactly_one_document_is_printed_refused_or_not(typed: list[str], url: str) -> None:
+    done = aiki("runs", *typed, "--json", url=url)
+
+    document = json.loads(done.stdout)
+    assert (done.returncode == 0) == ("error" not in document)
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["show", UNKNOWN], f"no run {UNKNOWN}"),
+        (["show", "o-1"], "not a UUID"),
+        (["start", "nobodys", "1.0.0", "{no json"], "the input is no JSON"),
+        (["start", "nobodys", "1.0.0", "[1]"], "the input is no object"),
+        (["start", "nobodys", "1.0.0", "--delay", "soon"], "--delay is 'soon'"),
+        (["start", "nobodys", "1.0.0", "--tag", "x"], "write name=value"),
+        (["list", "--status", "sleepy"], "there are scheduled, queued"),
+        (["list", "--limit", "0"], "from 1 to 1,000"),
+    ],
+    ids=lambda case: " ".join(case) if isinstance(case, list) else "",
+)
+def test_what_is_refused_is_told_in_one_line_with_status_1(typed: list[str], told: str, url: str) -> None:
+    done = aiki("runs", *typed, url=url)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told in done.stderr
+    assert done.stderr.startswith(f"aiki runs {typed[0]}: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("typed", [["show"], ["list", "--nonsense"], ["sow", "x"], ["list", "--limit", "many"]])
+def test_what_is_typed_wrongly_has_status_2(typed: list[str]) -> None:
+    done = aiki("runs", *typed, url=NOWHERE)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_with_no_server_it_says_so_and_how_to_start_one() -> None:
+    done = aiki("runs", "list", url=NOWHERE)
+
+    assert done.returncode == 1
+    assert done.stderr == f"aiki runs list: no Aiki server at {NOWHERE}. Start one: aiki dev\n"
+
+
+@pytest.mark.parametrize("command", ["list", "show", "start", "send", "wake", "cancel", "terminate", "requeue"])
+def test_help_teaches_with_an_example(command: str) -> None:
+    done = aiki("runs", command, "--help", url=NOWHERE)
+
+    assert done.returncode == 0
+    assert f"    aiki runs {command}" in done.stdout
+    assert done.stdout.count("--json") >= 1
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_ctrl_c_ends_a_wait_without_a_word(url: str) -> None:
+    run = aiki("runs", "start", "nobodys", "1.0.0", url=url).stdout.strip()
+    done = subprocess.run(
+        [
+            "timeout",
+            "--signal=INT",
+            "4",
+            "sh",
+            "-c",
+            f"exec {shell.SCRIPTS / 'aiki'} runs show {run} --watch --url {url}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 124
+    assert "Traceback" not in done.stderr
