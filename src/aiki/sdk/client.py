@@ -31,7 +31,7 @@ from aiki.sdk.waits import WAIT_MS
 
 __all__ = ["Client", "Runs"]
 
-PAGE_RUNS_MAX: Final = 1_000
+PAGE_RUNS_MAX: Final = 500
 
 
 class Client:
@@ -216,7 +216,7 @@ class Runs:
             started_after: an aware moment; so is `started_before`.
             started_before: an aware moment.
             cursor: `next_cursor` of the page before.
-            limit: how many, from 1 to 1,000.
+            limit: how many, from 1 to 500.
 
         Raises:
             ValueError: there is no such status, a moment is naive, or `limit` is out of bounds.
