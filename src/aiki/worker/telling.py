@@ -12,7 +12,7 @@ from aiki.model.journal import Entry
 from aiki.sdk.host import RunFacts
 from aiki.worker.calls import Call
 
-__all__ = ["WAITS_FOR_NOTHING", "RunLogger", "conviction_text"]
+__all__ = ["WAITS_FOR_NOTHING", "Replaying", "RunLogger", "conviction_text"]
 
 WAITS_FOR_NOTHING: Final = (
     "the code waits for something that cannot happen: no task, sleep, event or child is open. Look for a future, lock"
