@@ -209,7 +209,7 @@ def test_two_tasks_of_one_name_are_refused_with_both_places() -> None:
     assert commit.error is not None
     assert commit.error.code == NameTaken.code
     assert "shop.py:" in commit.error.message
-    assert "test_machine.py:" in commit.error.message
+    assert "test_machine_answers.py:" in commit.error.message
 
 
 # ---------------------------------------------------------------------------------------------------- decoded copies
