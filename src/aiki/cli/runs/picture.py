@@ -30,7 +30,7 @@ def table_of(page: RunPage, now: datetime) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("run", no_wrap=True)
     table.add_column("status", no_wrap=True)
-    for title in ("workflow", "started", "reference id"):
+    for title in ("workflow", "created", "reference id"):
         table.add_column(title)
     for run in page.runs:
         table.add_row(
@@ -88,7 +88,9 @@ def _facts(run: RunInfo, now: datetime) -> Table:
 
 
 def _times(run: RunInfo, now: datetime) -> list[tuple[str, str | Text]]:
-    times: list[tuple[str, str | Text]] = [("started", f"{_clock(run.created_at)}, {ago(run.created_at, now)}")]
+    times: list[tuple[str, str | Text]] = [("created", f"{_clock(run.created_at)}, {ago(run.created_at, now)}")]
+    if run.started_at is not None:
+        times.append(("began", _clock(run.started_at)))
     if run.finished_at is not None:
         took = span((run.finished_at - run.created_at).total_seconds())
         times.append(("ended", f"{_clock(run.finished_at)}, after {took}"))

@@ -61,8 +61,8 @@ def list_runs(
         reference_id: Only with this reference id.
         tag: Only with this tag, name=value; may be given more than once.
         parent: Only children of this run.
-        started_after: 2025-03-01, 2025-03-01T09:00, or how long ago: 90m, 2h, 1d.
-        started_before: The same.
+        started_after: Only if a worker began it since 2025-03-01, 2025-03-01T09:00, or for so long: 90m, 2h, 1d.
+        started_before: Only if a worker began it before that.
         limit: How many, from 1 to 1000.
         cursor: Where the list before ended: its next_cursor.
         server: The server.
