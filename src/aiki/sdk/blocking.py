@@ -21,10 +21,10 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, overload
 
-from aiki.errors import Unavailable
+from aiki.errors import InvalidInput, Unavailable
 from aiki.sdk.client import Client, Runs
 from aiki.sdk.convert import Seconds
-from aiki.sdk.events import EV, E, Event
+from aiki.sdk.events import EV, E, Event, names_of
 from aiki.sdk.handle import Handle
 from aiki.sdk.here import refuse_in_workflow
 from aiki.sdk.serial import ANY
@@ -96,9 +96,14 @@ class BlockingHandle(Generic[R, E]):
         """
         if not isinstance(event, Event):
             raise TypeError(f"send takes the event first, as in OrderEvents.restaurant_accepted, not {event!r}")
+        known = names_of(type(self._handle.events))
+        if known and event.name not in known:
+            raise InvalidInput(
+                f"run {self.id} knows no event {event.name} ({event!r}); it knows {', '.join(known)}", path="$"
+            )
 
         def sending(client: Client) -> Coroutine[Any, Any, None]:
-            # Any class of events: on a handle without the version's code, the server knows which events it has.
+            # Through the event's own class, for a handle without the version's code declares none.
             declared = Handle(client.connection, self.asked(client).id, codec=ANY, events=event.owner).events
             bound: Event[T] = getattr(declared, event.attribute)
             return bound.send(value, reference_id)
@@ -189,13 +194,17 @@ class BlockingClient:
         self._made = self._make()
         self.namespace = namespace
         self.url = self._made.url
-        self.runs = BlockingRuns(self)
         self._is_forkable = transport is None
         self._lock = threading.RLock()  # a signal's handler may make a call while its thread makes one
         self._thread: _LoopThread | None = None
         self._stop: weakref.finalize[[], Any] | None = None
         self._why_closed: str | None = None
         _clients.add(self)
+
+    @property
+    def runs(self) -> BlockingRuns:
+        """Runs by name and id, without their code at hand."""
+        return BlockingRuns(self)  # anew each time: kept, it would keep the client from being collected
 
     @property
     def is_open(self) -> bool:
@@ -295,9 +304,9 @@ class _LoopThread:
         """Begin a call; before `stop`, never after it."""
         try:
             return asyncio.run_coroutine_threadsafe(call, self._loop)
-        except RuntimeError:
+        except RuntimeError as error:
             call.close()
-            raise
+            raise RuntimeError("the client's thread has ended, for the program ends or a call ended it") from error
 
     def stop(self) -> None:
         """End all calls, the client and the thread. The garbage collector, too, may call it, in whatever thread."""

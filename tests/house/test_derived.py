@@ -1,0 +1,78 @@
+"""The blocking client is derived from the async one: nothing of it is missing, and nothing differs.
+
+What is looked at is what users see: public coroutine methods with their parameters, defaults and documentation.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from aiki.sdk.blocking import BlockingClient, BlockingHandle, BlockingRuns
+from aiki.sdk.client import Client, Runs
+from aiki.sdk.events import Event
+from aiki.sdk.handle import Handle
+
+DERIVED: Final[dict[type, type]] = {Handle: BlockingHandle, Runs: BlockingRuns, Client: BlockingClient}
+INSTEAD: Final = {"Handle.events": "send"}
+ASYNC_ONLY: Final = {
+    "Client.connection": "what the calls go through: BlockingClient.call",
+    "Client.transport": "of workers",
+}
+
+METHODS: Final = [
+    (blocking, name, method)
+    for awaited, blocking in DERIVED.items()
+    for name, method in vars(awaited).items()
+    if inspect.iscoroutinefunction(method) and not name.startswith("_")
+]
+
+
+@pytest.mark.parametrize(
+    ("blocking", "name", "method"), METHODS, ids=[f"{blocking.__name__}.{name}" for blocking, name, _ in METHODS]
+)
+def test_a_coroutine_method_has_its_blocking_one(blocking: type, name: str, method: Callable[..., Any]) -> None:
+    derived = vars(blocking).get(name)
+
+    assert derived is not None, f"add to {blocking.__name__}: {name} = _blocking({method.__qualname__})"
+    assert derived.__wrapped__ is method, f"{name} is not derived of {method.__qualname__}"
+    assert inspect.signature(derived) == inspect.signature(method)
+    assert not inspect.iscoroutinefunction(derived)
+    assert "await" not in (derived.__doc__ or "")
+
+
+def test_a_property_has_its_blocking_one_or_a_reason() -> None:
+    properties = {
+        f"{awaited.__name__}.{name}": name
+        for awaited in DERIVED
+        for name, value in vars(awaited).items()
+        if isinstance(value, property) and not name.startswith("_")
+    }
+
+    assert [
+        full
+        for full, name in properties.items()
+        if full not in ASYNC_ONLY
+        and not any(hasattr(blocking, INSTEAD.get(full, name)) for blocking in DERIVED.values())
+    ] == []
+
+
+def test_what_is_no_property_of_a_handle_is_there_too() -> None:
+    assert {"id", "version", "warnings"} <= set(vars(BlockingHandle))
+
+
+def test_an_event_is_sent_with_the_same_words() -> None:
+    awaited = inspect.signature(Event.send).parameters
+    blocking = inspect.signature(BlockingHandle.send).parameters
+
+    assert list(blocking) == ["self", "event", *list(awaited)[1:]]
+    assert blocking["reference_id"].default == awaited["reference_id"].default
+
+
+def test_a_blocking_client_is_made_with_the_same_words() -> None:
+    awaited = inspect.signature(Client).parameters
+    blocking = inspect.signature(BlockingClient).parameters
+
+    assert {name: awaited[name] for name in blocking} == dict(blocking)
+    assert set(awaited) - set(blocking) == {"clock", "chance", "wait_ms"}, "what tests hand to the async client"
