@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Raw
 
-from aiki.errors import Unavailable
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -38,39 +37,38 @@ class InProcessTransport:
 
     def __init__(self, service: Callable[[], Service]) -> None:
         self._service = service  # asked anew for each call: the road may be made before its server runs
-        self._is_closed = False
 
     async def start(self, starts: Sequence[StartRun]) -> list[Started]:
         """Start many runs; one answer for each, in order."""
-        return await self._open().start(starts)
+        return await self._service().start(starts)
 
     async def send(self, events: Sequence[SendEvent]) -> list[Standing]:
         """Send many events; one answer for each, in order."""
-        return await self._open().send(events)
+        return await self._service().send(events)
 
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
         """Cancel, terminate, wake or requeue; one answer for each, in order."""
-        return await self._open().control(requests)
+        return await self._service().control(requests)
 
     async def wait(self, request: WaitRequest) -> WaitAnswer:
         """Wait for the end of any of many runs."""
-        return await self._open().wait(request)
+        return await self._service().wait(request)
 
     async def info(self, namespace: str, run_id: str) -> RunInfo | None:
         """Return a run with payloads and open waits, or None."""
-        return await self._open().info(namespace, run_id)
+        return await self._service().info(namespace, run_id)
 
     async def by_reference(self, namespace: str, workflow: str, reference_id: str) -> RunInfo | None:
         """Return the run that bears a reference id, or None."""
-        return await self._open().by_reference(namespace, workflow, reference_id)
+        return await self._service().by_reference(namespace, workflow, reference_id)
 
     async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
         """Return what a run published under `name`, or None."""
-        return await self._open().value(namespace, run_id, name)
+        return await self._service().value(namespace, run_id, name)
 
     async def journal(self, namespace: str, run_id: str, after_seq: int) -> JournalPage:
         """Return a page of a run's journal, for people."""
-        return await self._open().journal(namespace, run_id, after_seq)
+        return await self._service().journal(namespace, run_id, after_seq)
 
     def renewer(self) -> None:
         """Return none: who holds up the worker's loop holds up the server, which judges nobody for that time."""
@@ -78,37 +76,31 @@ class InProcessTransport:
 
     async def announce(self, announce: Announce) -> PollAnswer:
         """Open a session."""
-        return await self._open().announce(announce)
+        return await self._service().announce(announce)
 
     async def poll(self, request: PollRequest) -> PollAnswer:
         """Renew the session, state what is held, bring work."""
-        return await self._open().poll(request)
+        return await self._service().poll(request)
 
     async def commit(self, commits: Sequence[Commit]) -> list[CommitAnswer]:
         """Make turns durable; one answer for each, in order."""
-        return await self._open().commit(commits)
+        return await self._service().commit(commits)
 
     async def fetch(self, session_id: str, run_id: str, epoch: int, after_seq: int) -> JournalPage:
         """Return the next page of the journal of a run that the session owns."""
-        return await self._open().fetch(session_id, run_id, epoch, after_seq)
+        return await self._service().fetch(session_id, run_id, epoch, after_seq)
 
     async def hand_back(self, request: HandBack) -> None:
         """Give up claims."""
-        await self._open().hand_back(request)
+        await self._service().hand_back(request)
 
     async def goodbye(self, request: Goodbye) -> None:
         """End a session."""
-        await self._open().goodbye(request)
+        await self._service().goodbye(request)
 
     async def list(self, runs: RunFilter) -> RunPage:
         """Return a page of runs."""
-        return await self._open().list_runs(runs)
+        return await self._service().list_runs(runs)
 
     async def close(self) -> None:
-        """Send nothing any more. The server goes on."""
-        self._is_closed = True
-
-    def _open(self) -> Service:
-        if self._is_closed:
-            raise Unavailable("this transport is closed")
-        return self._service()
+        """Do nothing: nothing is held open, and whoever had it closed may enter again."""

@@ -1,0 +1,1 @@
+"""Aiki inside a Django project; `asgi.py` shows how."""

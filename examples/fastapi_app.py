@@ -1,0 +1,45 @@
+"""Aiki inside a FastAPI application: server and worker live and end with it.
+
+Try it:
+
+    uvicorn --app-dir examples fastapi_app:app
+    curl --json '{"order_id": "o-1", "amount": 20}' localhost:8000/orders
+    curl localhost:8000/aiki/v1/runs
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from orders import Order, order_v1
+
+from aiki import Server, Worker
+
+server = Server("sqlite:///orders.db", is_embedded=True)
+client = server.client()
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Serve while the application does. Without a worker of its own, `lifespan=server.lifespan` is enough."""
+    async with server, client, Worker(client, [order_v1]):
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+app.mount("/aiki", server.asgi)
+
+
+@app.post("/orders", status_code=201)
+async def start(order: Order) -> dict[str, str]:
+    """Start an order."""
+    handle = await order_v1.start(client, order)
+    return {"run_id": handle.id}
+
+
+@app.post("/orders/{run_id}/approval")
+async def approve(run_id: str) -> list[str]:
+    """Approve an order, and wait for what comes of it."""
+    handle = order_v1.handle(client, run_id)
+    await handle.events.approved.send("Ada")
+    return await handle.result(timeout=10)
