@@ -21,6 +21,7 @@ from aiki.clock import Clock, SystemClock
 from aiki.model.journal import Entry
 from aiki.model.lifecycle import Status
 from aiki.sdk.client import Client
+from aiki.sdk.info import RunPage
 
 __all__ = ["list_runs", "show"]
 
@@ -82,14 +83,7 @@ def list_runs(
             cursor=cursor,
             limit=limit,
         )
-        if server.as_json:
-            print_json(page)
-        elif page.runs:
-            printing.show(table_of(page, now))
-            if page.next_cursor is not None:
-                print(f"There are more: --cursor {page.next_cursor}", file=sys.stderr)
-        else:
-            print("No runs. Start one: aiki runs start WORKFLOW VERSION '{...}'", file=sys.stderr)
+        _print_page(page, now, as_json=server.as_json)
         return 0
 
     return ask("list", server, question)
@@ -147,6 +141,18 @@ async def _entries(client: Client, run_id: str) -> list[Entry]:
         if not page.has_more:
             break
     return entries
+
+
+def _print_page(page: RunPage, now: datetime, *, as_json: bool) -> None:
+    if as_json:
+        print_json(page)
+        return
+    if not page.runs:
+        print("No runs. Start one: aiki runs start WORKFLOW VERSION '{...}'", file=sys.stderr)
+        return
+    printing.show(table_of(page, now))
+    if page.next_cursor is not None:
+        print(f"There are more: --cursor {page.next_cursor}", file=sys.stderr)
 
 
 def _moment(text: str | None, option: str, now: datetime) -> datetime | None:
