@@ -28,6 +28,7 @@ from aiki.sdk.events import Event, Events
 from aiki.sdk.run import Run
 from aiki.sdk.workflow import workflow
 from tests.sdk.scripted import RUN_ID, ScriptedHost, ScriptedTransport, scripted_client
+from tests.virtual import virtual_clock, virtually
 
 
 class OrderEvents(Events):
@@ -300,6 +301,25 @@ async def test_other_errors_are_not_repeated(transport: ScriptedTransport) -> No
 
 
 # -------------------------------------------------------------------------------------------------------------- lifetime
+
+
+@virtually
+async def test_a_server_that_goes_away_and_then_hangs_is_told_of_within_the_timeout() -> None:
+    clock, transport = virtual_clock(), ScriptedTransport()
+
+    async def away(_kind: str) -> None:
+        if len(transport.asked) == 1:
+            await asyncio.sleep(6)
+            raise Unavailable("nobody is there")
+        await asyncio.sleep(3_600)
+
+    transport.before = away
+    began_ms = clock.monotonic_ms()
+    async with Client(transport=transport, clock=clock, timeout=10) as client:
+        with pytest.raises(Unavailable, match="nobody is there"):
+            await client.runs.list()
+
+    assert clock.monotonic_ms() - began_ms <= 10_010
 
 
 async def test_where_no_server_is_a_call_says_so_in_time_and_how_to_start_one() -> None:

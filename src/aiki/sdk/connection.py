@@ -226,23 +226,29 @@ class Connection:
             Unavailable: the server was away for all of the timeout.
         """
         until_ms = self.clock.monotonic_ms() + self._timeout_ms if not answer_ms else None
+        left_ms: float = self._timeout_ms
         delay_ms = RETRY_FIRST_MS
+        away: Unavailable | None = None
         while True:
             try:
-                async with asyncio.timeout((self._timeout_ms + answer_ms) / 1000):
+                async with asyncio.timeout((left_ms + answer_ms) / 1000):
                     return await call()
-            except Unavailable:
+            except Unavailable as error:
+                away = error
                 if until_ms is None:
                     until_ms = self.clock.monotonic_ms() + self._timeout_ms
                 left_ms = until_ms - self.clock.monotonic_ms()
                 if left_ms <= 0:
                     raise
             except TimeoutError as error:
+                if away is not None:  # what was said before says more
+                    raise away from None
                 seconds = (self._timeout_ms + answer_ms) / 1000
                 raise Unavailable(f"the server has not answered within {seconds:g} s") from error
             # Half of the delay is fixed and half is chance, so that clients that lost a server do not return as one.
             jittered_ms = delay_ms * (0.5 + 0.5 * self.chance.random.random())
             await self._pause(min(jittered_ms, left_ms) / 1000)
+            left_ms = max(until_ms - self.clock.monotonic_ms(), 1)
             delay_ms = min(delay_ms * 2, RETRY_MOST_MS)
 
 
