@@ -1,6 +1,6 @@
 """What type checkers say to an author: nothing to the programs of the contract, and the right line to each mistake.
 
-The program of the design stands in restaurant.py.txt, word for word. Each mistake is made in a copy of it by writing one
+The program of the design stands in restaurant.py.txt, word for word; one that does not await in blocking.py.txt. Each mistake is made in a copy of it by writing one
 line differently; `# E` marks where the checkers must complain, and they may nowhere else.
 """
 
@@ -14,6 +14,7 @@ from tests.typing.checkers import CHECKERS, Found
 HERE: Final = Path(__file__).parent
 RESTAURANT: Final = (HERE / "restaurant.py.txt").read_text(encoding="utf-8")
 EVERYTHING: Final = (HERE / "everything.py.txt").read_text(encoding="utf-8")
+BLOCKING: Final = (HERE / "blocking.py.txt").read_text(encoding="utf-8")
 MARK: Final = "  # E"
 
 NOTIFY: Final = "    await notify_restaurant.start(run, order.order_id)"
@@ -133,11 +134,37 @@ MISTAKES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-def _with(mistake: tuple[str, str]) -> str:
-    right, wrong = mistake
-    assert RESTAURANT.count(right) == 1, f"{right!r} does not stand once in the program"
+BLOCKING_START: Final = '        handle = order_v1.start(client, Order("order-1"))'
+BLOCKING_SEND: Final = "        handle.send(OrderEvents.accepted, 35)"
+BLOCKING_RESULT: Final = "        text: str = handle.result(timeout=5)"
+BLOCKING_STATUS: Final = '        ended = handle.wait_for_status("completed", timeout=5)'
+BLOCKING_LIST: Final = "        runs = client.runs.list(limit=10)"
+
+BLOCKING_MISTAKES: Final[dict[str, tuple[str, str]]] = {
+    "a blocking start is given an argument of another type": (
+        BLOCKING_START,
+        '        handle = order_v1.start(client, "order-1")',
+    ),
+    "a blocking start lacks an argument": (BLOCKING_START, "        handle = order_v1.start(client)"),
+    "a blocking event has another payload": (BLOCKING_SEND, '        handle.send(OrderEvents.accepted, "35")'),
+    "a blocking event is misspelt": (BLOCKING_SEND, "        handle.send(OrderEvents.acepted, 35)"),
+    "a blocking handle has no events": (BLOCKING_SEND, "        handle.events.accepted.send(35)"),
+    "a blocking result is of another type": (BLOCKING_RESULT, "        text: int = handle.result(timeout=5)"),
+    "a blocking result's timeout is text": (BLOCKING_RESULT, '        text: str = handle.result(timeout="5s")'),
+    "a blocking status is none that a run ends in": (BLOCKING_STATUS, '        ended = handle.wait_for_status("done")'),
+    "a blocking list knows no such filter": (BLOCKING_LIST, "        runs = client.runs.list(name=10)"),
+}
+PROGRAMS: Final = {
+    **{claim: (RESTAURANT, mistake) for claim, mistake in MISTAKES.items()},
+    **{claim: (BLOCKING, mistake) for claim, mistake in BLOCKING_MISTAKES.items()},
+}
+
+
+def _with(claim: str) -> str:
+    program, (right, wrong) = PROGRAMS[claim]
+    assert program.count(right) == 1, f"{right!r} does not stand once in the program"
     first, newline, rest = wrong.partition("\n")
-    return RESTAURANT.replace(right, first + MARK + newline + rest)
+    return program.replace(right, first + MARK + newline + rest)
 
 
 def _file(claim: str) -> str:
@@ -150,8 +177,9 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("programs")
     (folder / "restaurant.py").write_text(RESTAURANT, encoding="utf-8")
     (folder / "everything.py").write_text(EVERYTHING, encoding="utf-8")
-    for claim, mistake in MISTAKES.items():
-        (folder / _file(claim)).write_text(_with(mistake), encoding="utf-8")
+    (folder / "blocking.py").write_text(BLOCKING, encoding="utf-8")
+    for claim in PROGRAMS:
+        (folder / _file(claim)).write_text(_with(claim), encoding="utf-8")
     return CHECKERS[request.param](folder)
 
 
@@ -159,13 +187,17 @@ def test_the_program_of_the_design_passes(found: Found) -> None:
     assert found.get("restaurant.py", {}) == {}
 
 
+def test_a_program_that_does_not_await_passes(found: Found) -> None:
+    assert found.get("blocking.py", {}) == {}
+
+
 def test_every_part_of_the_public_surface_has_its_type(found: Found) -> None:
     assert found.get("everything.py", {}) == {}
 
 
-@pytest.mark.parametrize("claim", MISTAKES)
+@pytest.mark.parametrize("claim", PROGRAMS)
 def test_a_mistake_is_found_at_its_line_and_nowhere_else(found: Found, claim: str) -> None:
-    lines = _with(MISTAKES[claim]).splitlines()
+    lines = _with(claim).splitlines()
     marked = [number for number, line in enumerate(lines, start=1) if line.endswith(MARK)]
 
     assert list(found.get(_file(claim), {})) == marked, found.get(_file(claim))
