@@ -331,6 +331,21 @@ async def test_the_next_chapter_begins_under_the_same_claim_with_the_mail_that_i
     assert log.count("same begins") == 2
 
 
+@virtually
+async def test_code_that_never_waits_for_the_outside_is_committed_all_the_same() -> None:
+    async def code(run: Run[Signals]) -> int:
+        for _ in range(2_000):
+            await run.sleep("no time", 0)
+        return 2_000
+
+    claim = Claim(code, answers_in_s=0)
+    commit = await claim.play()
+
+    assert commit.outcome is Outcome.COMPLETED
+    assert len(claim.commits) >= 3
+    assert len(claim.journal) == 2_000
+
+
 # ------------------------------------------------------------------------------------------------ too much for one turn
 
 

@@ -168,6 +168,8 @@ class Execution:
         with self._watched():
             is_all = self._machine.advance(self._host.server_time.now_ms())
         if not is_all:
+            if not self._machine.is_replaying:
+                self._commit_what_there_is()
             self._pump_soon()
             return
         self._cancel_withdrawn()
@@ -240,6 +242,9 @@ class Execution:
 
     def _commit_gathered(self) -> None:
         self._gather_handle = None
+        self._commit_what_there_is()
+
+    def _commit_what_there_is(self) -> None:
         if self._sent is None and not self._is_settling and self._machine.is_live and not self._machine.ledger.is_empty:
             self._commit(Outcome.RUNNING)
 
