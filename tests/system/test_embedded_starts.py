@@ -304,7 +304,7 @@ async def test_input_that_does_not_fit_is_refused_at_the_door(env: testing.Envir
     with pytest.raises(aiki.InvalidInput, match="word"):
         await echo_v1.start(env, unfit)
     with pytest.raises(TypeError):
-        await echo_v1.start(env)  # type: ignore[call-arg]  # that is the test
+        await echo_v1.start(env)  # type: ignore[call-overload]  # that is the test
     assert (await env.runs.list()).runs == ()
 
 
