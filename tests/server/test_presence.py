@@ -127,6 +127,7 @@ async def test_a_renewal_that_a_busy_server_refuses_is_held_against_nobody(clock
     async with Server(":memory:", clock=clock, config=Config(queued_commands_max=10), is_stepped=True) as server:
         world = ServerWorld(server, clock)
         worker, run_id = await _owner(world)
+        clock.advance(seconds=1)
         waiting = [server.pipeline.submit(ExpireSession("nobody")) for _ in range(10)]
         with pytest.raises(Unavailable):
             await world.calls.poll(worker.request())
@@ -172,6 +173,7 @@ async def test_a_return_that_was_interrupted_is_finished(world: ServerWorld, mon
     await world.do(world.server.pipeline.ask(ExpireSession(worker.session_id, at_opening=True)))  # the first batch only
     owned = await world.server.store.unreturned_sessions(limit=10)
     assert owned == [worker.session_id]
+    world.server.presence.heard(worker.session_id)  # else its silence would bring it up again
 
     await _pass(world, 12_000)
 

@@ -212,19 +212,33 @@ async def test_a_worker_that_could_not_renew_within_its_lease_stops_and_drops_it
 @in_virtual_time
 async def test_what_was_done_before_the_fence_and_not_sent_is_never_sent() -> None:
     async with fleet() as world, world.worker(errand_v1) as (worker, road):
-        handle = await errand_v1.start(world.client, 9)
+        handles = [await errand_v1.start(world.client, seconds) for seconds in (9, 9.5)]
         await asyncio.sleep(3)
         first = worker._session.id
         road.is_silent = True
-        await asyncio.sleep(9)  # its task has ended meanwhile, and its end could not be said
+        await asyncio.sleep(9)  # their tasks have ended meanwhile: one turn is on its way, the other waits behind it
         road.is_silent = False
-        assert await handle.result() == "errand"
+        assert [await handle.result() for handle in handles] == ["errand"] * 2
 
-        assert executed == ["errand", "errand"]
+        assert executed == ["errand"] * 4
         commits = [commit for batch in road.told("commit") for commit in batch if commit.outcome is Outcome.COMPLETED]
-        assert [commit.epoch for commit in commits] == [1, 3]
+        assert [commit.epoch for commit in commits] == [1, 3, 3]
         late_s = [at_ms / 1000 for at_ms, said, batch in road.said if said == "commit" and batch[0].epoch == 1]
         assert max(late_s) < 10
+        assert worker._session.id != first
+
+
+@in_virtual_time
+async def test_whoever_wakes_up_past_its_lease_sends_nothing_though_nobody_has_told_it_yet() -> None:
+    async with fleet() as world, world.worker(errand_v1) as (worker, road):
+        handle = await errand_v1.start(world.client, 1.5)
+        await asyncio.sleep(1)
+        first = worker._session.id
+        worker._session._lease._until_ms = 0  # as if the process had been stopped for long
+        assert await handle.result() == "errand"
+
+        commits = [commit for batch in road.told("commit") for commit in batch]
+        assert [commit.epoch for commit in commits] == [3]
         assert worker._session.id != first
 
 
