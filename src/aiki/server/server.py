@@ -17,6 +17,7 @@ from aiki.config import Config
 from aiki.errors import InvalidInput, Unavailable
 from aiki.model.working_set import WorkingSet
 from aiki.server.alarms import Alarms
+from aiki.server.contracts import Contracts
 from aiki.server.dispatch import Dispatch
 from aiki.server.inprocess import InProcessTransport
 from aiki.server.pipeline import Pipeline
@@ -96,6 +97,7 @@ class Server:
         self.dispatch = Dispatch(presence=self.presence, clock=clock, config=config)
         self.waiting = Waiting(self.store, clock=clock, config=config)
         self.roster = Roster(clock=clock, config=config)
+        self.contracts = Contracts(self.store)
         self.pipeline = Pipeline(
             self.store,
             self.dispatch,
@@ -113,6 +115,7 @@ class Server:
             dispatch=self.dispatch,
             waiting=self.waiting,
             roster=self.roster,
+            contracts=self.contracts,
             clock=clock,
             config=config,
         )
@@ -171,6 +174,7 @@ class Server:
     # ------------------------------------------------------------------------------------------------------- lifetime
 
     async def _begin(self) -> None:
+        await self.contracts.open()
         if self._is_stepped:
             await self.complete(self.alarms.open(is_embedded=self._is_embedded))
             return

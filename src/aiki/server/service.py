@@ -5,7 +5,7 @@ item that is refused never spoils its neighbours, and a call of many items has a
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from msgspec import Raw
@@ -50,6 +50,7 @@ from aiki.model.wire import (
     WaitAnswer,
     WaitRequest,
 )
+from aiki.server.contracts import Contracts
 from aiki.server.dispatch import Dispatch
 from aiki.server.door import Door, problem_of
 from aiki.server.pipeline import Pipeline
@@ -63,6 +64,11 @@ RETURNS_MAX: Final = 100_000  # transactions for the runs of one session
 
 T = TypeVar("T")
 A = TypeVar("A")
+Misfits = Callable[[Mapping[int, T]], Awaitable[Mapping[int, AikiError]]]
+
+
+async def _none_misfits(_items: Mapping[int, object]) -> Mapping[int, AikiError]:
+    return {}
 
 
 class Service:
@@ -76,6 +82,7 @@ class Service:
         dispatch: Dispatch,
         waiting: Waiting,
         roster: Roster,
+        contracts: Contracts,
         clock: Clock,
         config: Config,
     ) -> None:
@@ -84,6 +91,7 @@ class Service:
         self._dispatch = dispatch
         self._waiting = waiting
         self._roster = roster
+        self._contracts = contracts
         self._clock = clock
         self._config = config
         self._door = Door(config)
@@ -99,7 +107,11 @@ class Service:
             return Start(request)
 
         answers = await self._each(
-            starts, command, kind=Started, refused=lambda start, problem: Started(start.run_id, problem=problem)
+            starts,
+            command,
+            kind=Started,
+            refused=lambda start, problem: Started(start.run_id, problem=problem),
+            misfits=self._contracts.misfits_of_starts,
         )
         return [self._warned(started, request) for started, request in zip(answers, starts, strict=True)]
 
@@ -112,7 +124,11 @@ class Service:
             return Send(event)
 
         return await self._each(
-            events, command, kind=Standing, refused=lambda event, problem: Standing(event.run_id, problem=problem)
+            events,
+            command,
+            kind=Standing,
+            refused=lambda event, problem: Standing(event.run_id, problem=problem),
+            misfits=self._contracts.misfits_of_events,
         )
 
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
@@ -163,6 +179,7 @@ class Service:
         outcome = await self._pipeline.ask(Announced(announce, self._config.lease_ms))
         if not outcome.over:
             self._roster.add(announce)
+            self._contracts.add(announce)
         return PollAnswer(self._clock.now_ms(), self._config.lease_ms, session_over=outcome.over)
 
     async def poll(self, request: PollRequest) -> PollAnswer:
@@ -221,6 +238,7 @@ class Service:
         *,
         kind: type[A],
         refused: Callable[[T, Problem], A],
+        misfits: Misfits[T] = _none_misfits,
     ) -> list[A]:
         """Judge and ask each item; a refusal takes the place of its answer."""
         found: dict[int, A] = {}
@@ -230,6 +248,9 @@ class Service:
                 commands[place] = command(item)
             except AikiError as error:
                 found[place] = refused(item, problem_of(error))
+        for place, why in (await misfits({place: items[place] for place in commands})).items():
+            del commands[place]
+            found[place] = refused(items[place], problem_of(why))
         answers = await asyncio.gather(*self._submit(commands.values()), return_exceptions=True)
         for place, answer in zip(commands, answers, strict=True):
             if isinstance(answer, kind):
@@ -268,10 +289,12 @@ class Service:
     def _warned(self, started: Started, request: StartRun) -> Started:
         if started.problem is not None:
             return started
+        version = started.version or request.version
+        self._contracts.note(started.run_id, (request.namespace, request.workflow, version))
         warnings = self._roster.warnings(
             request.namespace,
             request.workflow,
-            version=started.version or request.version,
+            version=version,
             pool=request.options.pool,
         )
         return replace(started, warnings=warnings) if warnings else started

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from aiki.model.journal import EMPTY, Entry, Mail, Wait
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
-from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage
+from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage, VersionInfo
 from aiki.model.working_set import History, Keys, WorkingSet
 
 __all__ = [
@@ -141,6 +141,14 @@ class Store(Protocol):
 
         With `after_seq=0`, input and open waits too.
         """
+        ...
+
+    async def announcements(self, *, limit: int) -> list[tuple[str, VersionInfo]]:
+        """Return what workers have announced, by namespace, the newest first."""
+        ...
+
+    async def versions_of(self, run_ids: Collection[str]) -> dict[str, tuple[str, str, str]]:
+        """Return namespace, workflow and version of runs; unknown ones are left out."""
         ...
 
     async def next_alarm_ms(self) -> int | None:

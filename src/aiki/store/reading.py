@@ -15,13 +15,14 @@ from aiki.errors import InvalidInput
 from aiki.model.journal import Entry, Wait
 from aiki.model.lifecycle import TERMINAL, Reason, Status
 from aiki.model.run import Queue
-from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage, WaitInfo
+from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage, VersionInfo, WaitInfo
 from aiki.model.working_set import History
 from aiki.store import rows
 from aiki.store.base import HISTORY_ROWS, IDS_MAX, JOURNAL_BYTES, PAGE_ROWS_MAX, DueRun
 from aiki.store.sql import statements
 
 __all__ = [
+    "announcements",
     "count",
     "due_runs",
     "ends",
@@ -36,6 +37,7 @@ __all__ = [
     "moment_ms",
     "ready_queues",
     "value",
+    "versions_of",
 ]
 
 READ: Final = statements("read", dialect="sqlite")
@@ -50,6 +52,7 @@ _HAS_TAGS: Final = """NOT EXISTS (
 _BEYOND_ALL_MS: Final = 2**62
 
 _ids: Final = msgspec.json.Encoder().encode
+_schemas: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 # ------------------------------------------------------------------------------------------------------------- people
@@ -252,6 +255,26 @@ def ends(connection: sqlite3.Connection, namespace: str, run_ids: Collection[str
         else Finished(run_id, Status(status), rows.payload_of(output), rows.failure_of(error))
         for run_id, status, output, error in found
     }
+
+
+def announcements(connection: sqlite3.Connection, *, limit: int) -> list[tuple[str, VersionInfo]]:
+    """Return what workers have announced, the newest first."""
+    found = connection.execute(READ["announcements"], {"limit": limit})
+    return [
+        (
+            namespace,
+            VersionInfo(workflow, version, rows.payload_of(input_), rows.payload_of(output), _schemas.decode(events)),
+        )
+        for namespace, workflow, version, input_, output, events in found
+    ]
+
+
+def versions_of(connection: sqlite3.Connection, run_ids: Collection[str]) -> dict[str, tuple[str, str, str]]:
+    """Return namespace, workflow and version of runs."""
+    if len(run_ids) > IDS_MAX:
+        raise InvalidInput(f"{len(run_ids)} runs were asked for at once; the limit is {IDS_MAX}", path="run_ids")
+    found = connection.execute(READ["versions_of"], {"ids": _ids(list(run_ids)).decode()})
+    return {run_id: (namespace, workflow, version) for run_id, namespace, workflow, version in found}
 
 
 def due_runs(connection: sqlite3.Connection, *, now_ms: int, limit: int) -> list[DueRun]:

@@ -17,7 +17,7 @@ from aiki.clock import Clock
 from aiki.errors import InvalidInput
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
-from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage
+from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage, VersionInfo
 from aiki.model.working_set import History, Keys, WorkingSet
 from aiki.store import reading
 from aiki.store.base import Decision, DueRun, StoreRefused, Transaction
@@ -159,6 +159,14 @@ class SqliteStore:
                 connection, run_id, session_id=session_id, epoch=epoch, after_seq=after_seq
             )
         )
+
+    async def announcements(self, *, limit: int) -> list[tuple[str, VersionInfo]]:
+        """Return what workers have announced, the newest first."""
+        return await self._read(lambda connection: reading.announcements(connection, limit=limit))
+
+    async def versions_of(self, run_ids: Collection[str]) -> dict[str, tuple[str, str, str]]:
+        """Return namespace, workflow and version of runs."""
+        return await self._read(lambda connection: reading.versions_of(connection, run_ids))
 
     async def next_alarm_ms(self) -> int | None:
         """Return when the nearest alarm of any run is due."""

@@ -51,6 +51,19 @@ SELECT runs.id, ends.status, ends.output, ends.error
  WHERE runs.id IN (SELECT value FROM json_each(:ids))
    AND namespace = :namespace
 
+-- name: announcements
+-- What workers have announced, the newest first: at most :limit.
+SELECT namespace, workflow, version, input_schema, output_schema, events
+  FROM workflows
+ ORDER BY announced_at_ms DESC, namespace, workflow, version
+ LIMIT :limit
+
+-- name: versions_of
+-- Of the runs of :ids, those that are there, with the version that each is pinned to.
+SELECT id, namespace, workflow, version
+  FROM runs
+ WHERE id IN (SELECT value FROM json_each(:ids))
+
 -- name: journal_place
 -- Where a run's journal stands.
 SELECT chapter, attempt, seq, epoch, session_id
