@@ -16,7 +16,7 @@ from aiki.sdk.current import current_task
 from aiki.sdk.run import Run
 from aiki.sdk.task import task
 from aiki.worker.attempts import THREADS_MAX
-from tests.virtual import virtually
+from tests.virtual import virtual_loop, virtually
 from tests.worker.claim import Claim
 from tests.worker.shop import Signals
 
@@ -224,7 +224,10 @@ async def test_the_time_of_a_def_attempt_counts_from_when_it_has_a_thread() -> N
 
     claim = Claim(code)
     claim.execution.begin()
-    await asyncio.sleep(100)
+    while len(begun) < THREADS_MAX:
+        await asyncio.sleep(0)
+    virtual_loop().jump(100)
+    await asyncio.sleep(0)
     go_on.set()
     commit = await claim.end()
 

@@ -14,7 +14,7 @@ from aiki.model.wire import Outcome
 from aiki.sdk.current import current_task
 from aiki.sdk.run import Run
 from aiki.sdk.task import task
-from tests.virtual import virtually
+from tests.virtual import virtual_loop, virtually
 from tests.worker.claim import Claim, log, outcomes, work
 from tests.worker.shop import Signals
 
@@ -192,10 +192,11 @@ async def test_a_cancelled_call_cancels_its_async_attempt() -> None:
 
 @virtually
 async def test_a_cancelled_call_lets_its_thread_run_on_and_drops_the_result() -> None:
-    go_on, done = threading.Event(), threading.Event()
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
 
     @task
     def in_a_thread() -> str:
+        begun.set()
         assert go_on.wait(60)
         log.append("thread ends")
         done.set()
@@ -209,7 +210,11 @@ async def test_a_cancelled_call_lets_its_thread_run_on_and_drops_the_result() ->
             return "gave up"
 
     claim = Claim(code)
-    commit = await claim.play()
+    claim.execution.begin()
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    virtual_loop().jump(10)  # time stands still while a thread is at work
+    commit = await claim.end()
     go_on.set()
     assert done.wait(60)
     await asyncio.sleep(1)
