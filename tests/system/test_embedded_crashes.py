@@ -2,11 +2,12 @@
 
 Each program runs once to its end, and a copy of the database is kept after every transaction: that is what a file holds
 if the process is killed just then. Each copy is opened and run to its end. Nothing that it holds as recorded may be
-executed again, what is executed again gets the arguments and the idempotency key that it got the first time, and the
-result is the same.
+executed again; whatever else had been executed is executed again under the same idempotency key, although each result
+is new: for nothing is executed before what led to it is recorded; and the run ends in the same way.
 """
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -23,6 +24,7 @@ from aiki.store.base import Transaction
 from aiki.store.sqlite import SqliteStore
 
 COPIES_MAX = 200
+NUMBERS = re.compile(r" #\d+")
 
 
 class Signals(Events):
@@ -36,7 +38,9 @@ made: list[tuple[str, str]] = []
 @task
 async def step(name: str) -> str:
     made.append((current_task().idempotency_key, name))
-    return f"<{name}>"
+    result = f"<{name} #{len(made)}>"
+    await asyncio.sleep(1)
+    return result
 
 
 @task(retry=Retry.fixed(3, delay=0.5))
@@ -45,7 +49,7 @@ async def flaky(name: str) -> str:
     made.append((here.idempotency_key, name))
     if here.attempt < 3:
         raise OSError("not yet")
-    return f"<{name} at {here.attempt}>"
+    return f"<{name} at {here.attempt} #{len(made)}>"
 
 
 @task(retry=Retry.fixed(3, delay=90))
@@ -54,7 +58,7 @@ async def slowly_flaky(name: str) -> str:
     made.append((here.idempotency_key, name))
     if here.attempt < 3:
         raise OSError("not yet")
-    return f"<{name} at {here.attempt}>"
+    return f"<{name} at {here.attempt} #{len(made)}>"
 
 
 leaf = workflow("leaf")
@@ -69,6 +73,7 @@ async def leaf_v1(run: Run, name: str) -> str:
 
 async def steps_and_sleeps(run: Run[Signals]) -> str:
     found = await step.start(run, "a")
+    found = await step.start(run, "a2" + found)
     await run.sleep("night", hours=8)
     found += await step.start(run, "b" + found)
     found += (await run.events.go.wait()).data
@@ -78,7 +83,7 @@ async def steps_and_sleeps(run: Run[Signals]) -> str:
 async def children(run: Run[Signals]) -> str:
     started = [await leaf_v1.start_as_child(run, name) for name in "xy"]
     found = "".join(await asyncio.gather(*(child.result() for child in started)))
-    last = await leaf_v1.start_as_child(run, "z" + str(len(found)))
+    last = await leaf_v1.start_as_child(run, "z" + found)
     return found + str((await last.wait_for_status("completed")).output)
 
 
@@ -148,19 +153,22 @@ def version_of(code: Code) -> Version[[], str, Signals]:
 
 
 class Copies:
-    """The database as it was after each transaction that has changed it, and how many executions there were then."""
+    """The database as it was after each transaction, and how much had been executed when the next one began."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.taken: list[tuple[bytes, int]] = []
+        self.taken: list[bytes] = []
+        self.executed: list[int] = []
         self.is_taking = True
         transact = SqliteStore.transaction
 
         async def transact_and_copy(store: SqliteStore, keys: Any, decide: Any) -> Transaction:
+            if self.taken and self.is_taking:
+                self.executed[len(self.taken) - 1 :] = [len(made)]
             done = await transact(store, keys, decide)
             if self.is_taking:
                 content = await store._writer.do(lambda connection: connection.serialize())
-                if not self.taken or self.taken[-1][0] != content:
-                    self.taken.append((content, len(made)))
+                if not self.taken or self.taken[-1] != content:
+                    self.taken.append(content)
             return done
 
         monkeypatch.setattr(SqliteStore, "transaction", transact_and_copy)
@@ -211,16 +219,17 @@ async def test_a_run_goes_on_from_any_transaction_and_repeats_nothing_that_is_re
     copies.is_taking = False
     assert 10 < len(copies.taken) <= COPIES_MAX
 
-    for number, (content, before) in enumerate(copies.taken):
+    for number, (content, before) in enumerate(zip(copies.taken, copies.executed, strict=False)):
         file = tmp_path / f"{number}.db"
         file.write_bytes(content)
         keys = recorded(file)
-        known = dict(made[:before])
         first = len(made)
         async with testing.local(workflows=[version, leaf_v1], database=file) as env:
             again = await finish(env, version)
 
-        made_again = made[first:]
-        assert again == result or code is races, f"after transaction {number}"  # a race may fall out otherwise, later
-        assert [name for key, name in made_again if key in keys] == [], f"executed again after transaction {number}"
-        assert [name for key, name in made_again if known.get(key, name) != name] == []
+        place = f"after transaction {number}"
+        assert [name for key, name in made[first:] if key in keys] == [], place
+        if code is not races:  # a race may fall out otherwise, at another time
+            keys.update(key for key, _ in made[first:])
+            assert [name for key, name in made[:before] if key not in keys] == [], place
+            assert NUMBERS.sub("", again) == NUMBERS.sub("", result), place
