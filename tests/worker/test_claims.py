@@ -236,3 +236,24 @@ async def test_a_run_that_is_assigned_before_its_suspension_is_answered_is_not_r
         assert await handle.result() == "on"
         assert begun == [handle.id]
         assert [assignment.epoch for assignment in assignments(road)] == [1, 2]
+
+
+@in_virtual_time
+async def test_a_run_that_is_lost_on_its_way_back_does_not_keep_polls_busy() -> None:
+    @workflow("two").version("1")
+    async def two_v1(run: Run) -> str:
+        await work.start(run, "one", 1.9)
+        return await work.start(run, "two")
+
+    async with fleet() as world, world.worker(two_v1) as (_, road):
+        handle = await two_v1.start(world.client)
+        await settle()
+        road.faults["commit"] = ["lost"]
+        tell(road, lost=[Lost(handle.id, 1)])  # it is to go back once its turn is answered
+        await asyncio.sleep(2.5)
+        before = len(road.told("poll"))
+        await handle.terminate()
+        await asyncio.sleep(5)
+
+        assert len(road.told("poll")) - before < 8
+        assert road.told("hand_back") == []

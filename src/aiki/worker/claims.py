@@ -205,6 +205,8 @@ class Claims:
             self._drop(lost.run_id)
         elif pending is not None and pending.assignment.epoch == lost.epoch:
             del self._pending[lost.run_id]
+        elif self._returning.get(lost.run_id) is not None:
+            del self._returning[lost.run_id]
 
     def over(self) -> None:
         """The session has ended: drop everything, and send nothing of it."""
@@ -326,10 +328,11 @@ class Claims:
     async def _hand_back_once_settled(self, held: Held) -> None:
         try:
             await self.stream.settled(held.run_id)
-            with suppress(Unavailable):  # the server tells of it again, and then it is handed back again
-                await self.session.hand_back([held])
+            if held.run_id in self._returning:
+                with suppress(Unavailable):  # the server tells of it again, and then it is handed back again
+                    await self.session.hand_back([held])
         finally:
-            del self._returning[held.run_id]
+            self._returning.pop(held.run_id, None)
 
     # ------------------------------------------------------------------------------------- what its executions ask for
 

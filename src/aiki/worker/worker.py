@@ -277,7 +277,8 @@ def _caught(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _log_stopping(tasks: int) -> None:
-    _log.warning("finishing %d task%s, Ctrl-C again to stop now", tasks, "" if tasks == 1 else "s")
+    if tasks > 0:
+        _log.warning("finishing %d task%s, Ctrl-C again to stop now", tasks, "" if tasks == 1 else "s")
 
 
 def _by_name(workflows: Sequence[Version[..., Any, Any]]) -> dict[tuple[str, str], Version[..., Any, Any]]:
