@@ -134,10 +134,12 @@ class Server:
         A mounted application is told neither of its beginning nor of its end: enter the server with the outer one's
         lifespan. Until then requests are answered 503. Served by itself (`uvicorn shop:server.asgi`) it enters it.
         """
-        if self._mounted is None:
+        mounted = self._mounted
+        if mounted is None:
             access = importlib.import_module(ACCESS).Access(**self._rules)
-            self._mounted = importlib.import_module(MOUNTED).Mounted(self._core, access=access, lifespan=self.lifespan)
-        return self._mounted
+            mounted = importlib.import_module(MOUNTED).Mounted(self._core, access=access, lifespan=self.lifespan)
+            self._mounted = mounted
+        return mounted
 
     def client(self, namespace: str = "default") -> Client:
         """Return a client of this server, without a network between them. Enter it while the server runs.

@@ -80,6 +80,8 @@ async def test_a_refused_start_spares_its_neighbours(transport: ScriptedTranspor
         return Started(start.run_id)
 
     transport.on_start = on_start
+    refused: object
+    started: object
     async with scripted_client(transport) as client:
         refused, started = await asyncio.gather(
             order_v1.options(reference_id="taken").start(client, "o-1"),

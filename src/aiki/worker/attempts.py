@@ -138,7 +138,8 @@ class Attempts:
         loop = asyncio.get_running_loop()
         if self._threads is None:
             self._threads = _Threads(functools.partial(self._thread_freed, loop))
-        running = loop.run_in_executor(self._threads, copy_context().run, _no_stop_iteration, function)
+        context = copy_context()
+        running = loop.run_in_executor(self._threads, lambda: context.run(_no_stop_iteration, function))
         return await _limited(task, running)
 
     def _thread_freed(self, loop: asyncio.AbstractEventLoop, _: object) -> None:

@@ -205,6 +205,7 @@ class WorkflowLoop(OrderingLoop):
             raise RuntimeError(f"{self!r} does not run again")
         before = self.take_over()
         try:
+            handle: _Ready | WorkflowTimer | None = None
             while self._ready:
                 batch = iter(self._ready)
                 self._ready = []
@@ -220,7 +221,7 @@ class WorkflowLoop(OrderingLoop):
                 except BaseException:
                     self._ready = [*batch, *self._ready]
                     raise
-                del handle  # the traceback of an error in a task leads to this frame, and so would back to the task
+                handle = None  # the traceback of an error in a task leads to this frame, and so would back to the task
                 if self.steps - self._pruned_at_steps > 2 * len(self._tasks):
                     self._forget_finished()
         finally:
