@@ -83,11 +83,12 @@ async def test_a_refused_start_spares_its_neighbours(transport: ScriptedTranspor
     refused: object
     started: object
     async with scripted_client(transport) as client:
-        refused, started = await asyncio.gather(
+        answers = await asyncio.gather(
             order_v1.options(reference_id="taken").start(client, "o-1"),
             order_v1.start(client, "o-2"),
             return_exceptions=True,
         )
+    refused, started = answers  # in one line, mypy 2.4 loses the types of overloaded calls
     assert isinstance(refused, ReferenceConflict)
     assert refused.run_id == RUN_ID
     assert not isinstance(started, BaseException)
