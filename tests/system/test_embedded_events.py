@@ -1,7 +1,7 @@
 """Events, published values and chapters: what goes into a run and out of it while it lives."""
 
 import asyncio
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -363,23 +363,47 @@ async def test_new_arguments_that_do_not_fit_fail_the_run() -> None:
 
 async def test_an_event_from_another_program_that_does_not_fit_raises_at_the_wait_and_is_taken() -> None:
     class Loose(Events):
-        number: Event[str]
+        day: Event[str]  # to the server it is a string, too: only who decodes it knows a date
 
-    loose = shop.version("1", events=Loose)
+    class Careful(Events):
+        day: Event[date]
 
-    @loose
-    async def other_view(run: Run[Loose], count: int) -> None: ...
+    @workflow("calendar").version("1", events=Loose)
+    async def other_view(run: Run[Loose]) -> None: ...
 
-    @workflow("shop").version("1", events=ShopEvents)
-    async def careful_v1(run: Run[ShopEvents], count: int) -> list[Any]:
+    @workflow("calendar").version("1", events=Careful)
+    async def careful_v1(run: Run[Careful]) -> list[Any]:
         try:
-            await run.events.number.wait()
+            await run.events.day.wait()
         except InvalidInput as error:
-            return ["refused", "event number: $ does not fit int" in str(error), (await run.events.number.wait()).data]
+            return ["refused", "event day: $ does not fit" in str(error), (await run.events.day.wait()).data.year]
         return []
 
     async with testing.local(workflows=[careful_v1]) as env:
-        handle = await careful_v1.start(env, 1)
-        await other_view.handle(env, handle.id).events.number.send("not a number")
+        handle = await careful_v1.start(env)
+        await other_view.handle(env, handle.id).events.day.send("tomorrow")
+        await handle.events.day.send(date(2026, 11, 22))
+        assert await handle.result() == ["refused", True, 2026]
+
+
+async def test_an_event_that_its_workers_cannot_take_is_refused_at_once() -> None:
+    class Other(Events):
+        number: Event[str]
+        unheard_of: Event[None]
+
+    @workflow("shop").version("1", events=Other)
+    async def other_view(run: Run[Other], count: int) -> None: ...
+
+    @workflow("shop").version("1", events=ShopEvents)
+    async def shop_v1(run: Run[ShopEvents], count: int) -> int:
+        return (await run.events.number.wait()).data
+
+    async with testing.local(workflows=[shop_v1]) as env:
+        handle = await shop_v1.start(env, 1)
+        mistaken = other_view.handle(env, handle.id)
+        with pytest.raises(InvalidInput, match="it is a string, and must be an integer"):
+            await mistaken.events.number.send("not a number")
+        with pytest.raises(InvalidInput, match=r"shop 1 knows no event 'unheard-of'; it knows .*number"):
+            await mistaken.events.unheard_of.send(None)
         await handle.events.number.send(3)
-        assert await handle.result() == ["refused", True, 3]
+        assert await handle.result() == 3

@@ -308,7 +308,27 @@ async def test_input_that_does_not_fit_is_refused_at_the_door(env: testing.Envir
     assert (await env.runs.list()).runs == ()
 
 
-async def test_input_by_name_that_the_code_cannot_take_fails_its_run_and_says_why(env: testing.Environment) -> None:
-    handle = await env.runs.start("echo", "2", {"wrod": "a"})
-    with pytest.raises(aiki.RunFailed, match="word"):
-        await handle.result()
+@pytest.mark.parametrize(
+    ("given", "path", "reason"),
+    [
+        ({"wrod": "a"}, "$.wrod", "it is unknown: what may stand there is 'word', 'times'"),
+        ({}, "$.word", "it is missing"),
+        ({"word": 5}, "$.word", "it is an integer, and must be a string"),
+    ],
+)
+async def test_input_by_name_that_no_worker_could_take_is_refused_at_once(
+    env: testing.Environment, given: dict[str, Any], path: str, reason: str
+) -> None:
+    with pytest.raises(aiki.InvalidInput) as refused:
+        await env.runs.start("echo", "2", given)
+
+    assert (refused.value.path, reason in str(refused.value)) == (path, True)
+    assert (await env.runs.list()).runs == ()
+
+
+async def test_input_from_before_any_worker_that_the_code_cannot_take_fails_its_run_and_says_why() -> None:
+    async with testing.local() as env:
+        handle = await env.runs.start("echo", "2", {"wrod": "a"})
+        async with Worker(env, [echo_v2]):
+            with pytest.raises(aiki.RunFailed, match="wrod"):
+                await handle.result()

@@ -30,6 +30,7 @@ REFERENCE: Final = "#/$defs/{}"
 _MSGSPEC_MESSAGE: Final = re.compile(r"(?P<reason>.*?)(?: - at (?P<key>`key` in )?`(?P<at>\$.*)`)?\Z", re.DOTALL)
 _MSGSPEC_STEP: Final = re.compile(r"\[\.\.\.\]|\[(\d+)\]|\.([^.\[]+)")
 _ANY_VALUE: Final = "[...]"
+_NO_AUTHORS: Final = frozenset({"pydantic", "operator"})  # whose serialisers pydantic's schemas tell the truth of
 _NO_DATA: Final = {
     "generator": "an Iterable can be read only once; write list[...]",
     "callable": "a function is no data; pass its name, and look it up in the task",
@@ -274,6 +275,8 @@ class PydanticRoute:
         # Where a field is written under a name that it is not read by, names are used rather than aliases.
         self._by_alias = all(map(_alias_is_read_back, _fields_of(nodes)))
         self._may_need_arranging = not kinds.isdisjoint({"set", "frozenset", "any", "is-instance"})
+        # What a serialiser of the author's writes no schema tells, so nothing is said: a server refuses what does not fit.
+        self._is_written_otherwise = any(map(_has_own_serializer, nodes))
         self._holds_defaults = not kinds.isdisjoint({"default", "any", "is-instance"})
         self.holds_floats = True
 
@@ -314,6 +317,8 @@ class PydanticRoute:
         raise _pydantic_mismatch(strict_error, raw) from strict_error
 
     def schema(self) -> tuple[dict[str, Json], dict[str, Json]]:
+        if self._is_written_otherwise:
+            return {}, {}
         try:
             schema = self._adapter.json_schema(
                 by_alias=self._by_alias, mode="validation", ref_template=REFERENCE.format("{model}")
@@ -383,6 +388,12 @@ def _schema_nodes(core_schema: object) -> Iterator[dict[str, Any]]:
             stack.extend(child for key, child in found.items() if key not in {"metadata", "default", "expected"})
         elif isinstance(found, list | tuple):
             stack.extend(found)
+
+
+def _has_own_serializer(node: dict[str, Any]) -> bool:
+    serialization = node.get("serialization")
+    function = serialization.get("function") if isinstance(serialization, Mapping) else None
+    return function is not None and str(getattr(function, "__module__", "")).partition(".")[0] not in _NO_AUTHORS
 
 
 def _fields_of(nodes: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -197,12 +197,15 @@ def _properties(judge: _Judge, schema: dict[str, Json], value: Json, path: Path)
     return None
 
 
-def _required(_judge: _Judge, schema: dict[str, Json], value: Json, path: Path) -> Misfit | None:
+def _required(judge: _Judge, schema: dict[str, Json], value: Json, path: Path) -> Misfit | None:
     names = schema["required"]
     if not isinstance(value, dict) or not isinstance(names, list):
         return None
     missing = next((name for name in names if isinstance(name, str) and name not in value), None)
-    return None if missing is None else Misfit((path, missing), "it is missing")
+    if missing is None:
+        return None
+    misspelt = _additional(judge, schema, value, path) if "additionalProperties" in schema else None
+    return misspelt or Misfit((path, missing), "it is missing")
 
 
 def _additional(judge: _Judge, schema: dict[str, Json], value: Json, path: Path) -> Misfit | None:
