@@ -15,7 +15,7 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
 help:
-	@echo "make demo     watch a workflow survive kill -9 (10 seconds; the first time also makes .venv)"
+	@echo "make demo     watch a workflow survive kill -9 (15 seconds; the first time also makes .venv)"
 	@echo "make test     run every test, and every example of the documentation"
 	@echo "make test-full  the tests that kill processes, at full size (five minutes)"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+import pytest
 
 from tests.house.sources import ROOT
 
@@ -79,3 +80,16 @@ class Started:
         self.process.wait()
         for process in self.restaurants():
             process.kill()
+
+
+def wait_for(text: str, demo: Started) -> None:
+    """Wait until the demo has written something."""
+    for _ in range(600):
+        if text in demo.output:
+            return
+        try:
+            demo.process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    pytest.fail(f"{text} was never written: {demo.output}")

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 from fcntl import ioctl
@@ -13,14 +14,24 @@ from termios import TIOCSWINSZ
 import pytest
 
 from tests.cli import shell
+from tests.cli.shell import wait_for
 
 COLUMNS = 80
 
 
 @pytest.fixture(scope="module")
 def piped(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    return in_a_pipe(tmp_path_factory, "demo")
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    return in_a_pipe(tmp_path_factory, "demo", "--embedded")
+
+
+def in_a_pipe(tmp_path_factory: pytest.TempPathFactory, *typed: str) -> subprocess.CompletedProcess[str]:
     temporary = tmp_path_factory.mktemp("tmp")
-    done = shell.run("demo", TMPDIR=str(temporary), FORCE_COLOR="1", TERM="xterm-256color")
+    done = shell.run(*typed, TMPDIR=str(temporary), FORCE_COLOR="1", TERM="xterm-256color")
     assert list(temporary.iterdir()) == [], "files are left"
     return done
 
@@ -34,10 +45,37 @@ def test_in_a_pipe_it_is_plain_lines_of_at_most_80_columns(piped: subprocess.Com
     assert [line for line in piped.stdout.splitlines() if len(line) > COLUMNS and "restaurant.py" not in line] == []
 
 
-def test_it_tells_what_died_at_which_step_what_ran_twice_and_why_that_is_safe(
+def test_it_tells_what_died_at_which_step_where_it_went_on_what_ran_twice_and_why_that_is_safe(
     piped: subprocess.CompletedProcess[str],
 ) -> None:
     told = re.sub(r"\s+", " ", piped.stdout)
+    (kitchen,) = re.findall(r"process (\d+) is the worker kitchen", told)
+    (courier,) = re.findall(r"process (\d+) is the worker courier", told)
+
+    assert f"The worker courier, process {courier}, by kill -9" in told
+    assert "into the task send-courier" in told
+    assert f"The delivery moved on to the worker kitchen, process {kitchen}" in told
+    assert "What ran twice send-courier" in told
+    assert "2 requests, 1 booking" in told
+    assert "send-courier 2" in told
+    assert '{"status": "completed"}' in told
+
+
+def test_the_delivery_is_begun_by_another_worker_than_the_orders_and_ended_by_that(
+    piped: subprocess.CompletedProcess[str],
+) -> None:
+    (kitchen,) = re.findall(r"process (\d+) is the worker kitchen", piped.stdout)
+    (courier,) = re.findall(r"process (\d+) is the worker courier", piped.stdout)
+    ran = re.findall(r"task (\S+) +running.*process (\d+)", piped.stdout)
+
+    assert [process for task, process in ran if task == "send-courier"] == [courier, kitchen]
+    assert {process for task, process in ran if task != "send-courier"} == {kitchen}
+
+
+def test_embedded_it_tells_what_died_at_which_step_what_ran_twice_and_why_that_is_safe(
+    embedded: subprocess.CompletedProcess[str],
+) -> None:
+    told = re.sub(r"\s+", " ", embedded.stdout)
     first, second = re.findall(r"process (\d+) is started", told)
 
     assert first != second
@@ -46,13 +84,13 @@ def test_it_tells_what_died_at_which_step_what_ran_twice_and_why_that_is_safe(
     assert f"in process {second}" in told
     assert "What ran twice send-courier" in told
     assert "2 requests, 1 booking" in told
-    assert "notify-restaurant 1, notify-customer 1, send-courier 2, send-feedback-email 1" in told
+    assert "send-feedback-email 1" in told
     assert '{"status": "completed"}' in told
 
 
-def test_what_was_recorded_before_the_kill_does_not_begin_again(piped: subprocess.CompletedProcess[str]) -> None:
-    _, second = re.findall(r"process (\d+) is started", piped.stdout)
-    began = re.findall(rf"task (\S+) +running.*process {second}", piped.stdout)
+def test_what_was_recorded_before_the_kill_does_not_begin_again(embedded: subprocess.CompletedProcess[str]) -> None:
+    _, second = re.findall(r"process (\d+) is started", embedded.stdout)
+    began = re.findall(rf"task (\S+) +running.*process {second}", embedded.stdout)
 
     assert began == ["send-courier", "send-feedback-email"]
 
@@ -99,12 +137,28 @@ def test_without_a_folder_to_write_to_it_says_in_one_line_what_to_do() -> None:
 def test_a_restaurant_that_does_not_open_is_told_of_in_one_line(tmp_path: Path) -> None:
     only_there = "import sys\nif 'aiki.cli.demo.watched' in sys.orig_argv:\n    sys.modules['sqlite3'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(only_there)
-    done = shell.run("demo", PYTHONPATH=str(tmp_path))
+    done = shell.run("demo", "--embedded", PYTHONPATH=str(tmp_path))
 
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "the restaurant's process ended by itself" in done.stderr
+    assert "the process of the restaurant has ended by itself" in done.stderr
     assert "sqlite3" in done.stderr
+
+
+def test_kept_it_serves_on_until_ctrl_c_and_then_leaves_nothing(tmp_path: Path) -> None:
+    demo = shell.Started(shell.SCRIPTS / "aiki", "demo", "--keep", folder=tmp_path / "demo")
+    try:
+        wait_for("runs show RUN_ID", demo)
+        (url,) = re.findall(r"export AIKI_URL=(\S+)", demo.output)
+        listed = shell.run("runs", "list", AIKI_URL=url)
+        assert listed.stdout.count("completed") == 2
+
+        demo.signal_group(signal.SIGINT)
+        assert demo.process.wait(5) == 130
+        assert demo.restaurants() == []
+        assert list(demo.temporary.iterdir()) == []
+    finally:
+        demo.end()
 
 
 def on_a_terminal(temporary: Path) -> tuple[int, str]:

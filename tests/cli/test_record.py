@@ -54,7 +54,7 @@ def test_the_death_of_the_process_cuts_off_what_is_not_recorded() -> None:
     record.see(entry("task", "cook"), now_s=2)
     record.see(request("deliver", number=2), now_s=3)
 
-    record.see_death(now_s=4)
+    record.see_death(1, now_s=4)
 
     assert (step(record, "cook").status, step(record, "deliver").status) == ("recorded", "cut off by kill -9")
 
@@ -119,7 +119,14 @@ def test_a_line_that_nobody_knows_is_an_error() -> None:
         Record(wall_ms=0).see({"kind": "surprise"}, now_s=0)
 
 
-def seen(*, cooked: int = 1, delivered: int = 2, keys: tuple[str, str] = ("k-1", "k-1"), bookings: int = 1) -> Seen:
+def seen(
+    *,
+    cooked: int = 1,
+    delivered: int = 2,
+    keys: tuple[str, str] = ("k-1", "k-1"),
+    bookings: int = 1,
+    survivor: int | None = None,
+) -> Seen:
     record = Record(wall_ms=0)
     for pid in range(1, cooked + 1):
         record.see(request("cook", number=pid, pid=pid), now_s=pid)
@@ -129,8 +136,17 @@ def seen(*, cooked: int = 1, delivered: int = 2, keys: tuple[str, str] = ("k-1",
     record.see(sleeping("ride", due_ms=10_000), now_s=3)
     record.see(entry("sleep", "ride"), now_s=10.14)
     record.see({"kind": "result", "result": {"status": "completed"}}, now_s=11)
-    death = Death(pid=101, status=-9, cut_off="send-courier", cut_off_after_s=1.24, recorded=("cook",), ride_left_s=4.7)
-    return Seen(record, death, pid=102, away_s=1.5, bookings=bookings)
+    death = Death(
+        who="Process 101",
+        pid=101,
+        status=-9,
+        at_s=2.5,
+        cut_off="send-courier",
+        cut_off_after_s=1.24,
+        recorded=("cook",),
+        ride_left_s=4.7,
+    )
+    return Seen(record, death, pid=102, away_s=1.5, bookings=bookings, survivor=survivor)
 
 
 def test_the_account_answers_what_died_at_which_step_what_ran_twice_and_why_that_is_safe() -> None:
@@ -163,3 +179,8 @@ def test_an_account_of_what_has_to_be_has_no_faults() -> None:
 )
 def test_a_broken_promise_is_a_fault(wrong: Seen, fault: str) -> None:
     assert faults(wrong) == [fault]
+
+
+def test_with_two_workers_it_is_a_fault_if_a_third_process_ran_a_task_or_the_dead_one_ran_the_last() -> None:
+    assert "send-courier ran in a process that is no worker's" in faults(seen(survivor=1))
+    assert "cook ran last in process 1, not in 3" in faults(seen(survivor=3))

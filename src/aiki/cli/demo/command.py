@@ -1,6 +1,6 @@
-"""The command `aiki demo`: start the restaurant, kill it, start it again, and tell what became of the order.
+"""The command `aiki demo`: kill a process in the middle of an order, and tell what became of both.
 
-The rule: every wait has its bound, so that the demo ends by itself within 30 seconds, whatever the restaurant does.
+The rule: it ends by itself within 30 seconds, and leaves neither process nor file; with `--keep`, at Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import inspect
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
@@ -18,158 +17,102 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from aiki.cli.demo import restaurant
-from aiki.cli.demo.record import Record
-from aiki.cli.demo.report import Death, Seen, faults, sentences
+from aiki.cli.demo.play import FleetPlay, OneProcessPlay, Play
+from aiki.cli.demo.report import faults, sentences
 from aiki.cli.demo.screen import Screen
 from aiki.cli.demo.stage import Ended, Stage, open_stage
 from aiki.cli.interruption import run_until_signalled
-from aiki.clock import Clock, SystemClock
+from aiki.clock import SystemClock
 
 __all__ = ["demo"]
 
-TICK_S: Final = 0.05
-UNDER_WAY_S: Final = 1.2  # how long the courier is under way before the kill
-AWAY_S: Final = 1.5  # how long nothing runs
-KILL_S_MAX: Final = 12.0
-END_S_MAX: Final = 14.0
-
+FLAG: Final = Parameter(negative=())
+DEMO_S_MAX: Final = 29.0
 TUTORIAL: Final = Path("docs/tutorial/1-first-workflow.md")
+FLEET: Final = (
+    "An order at a restaurant, as a durable workflow: a server and two workers, each a process. The worker that has the "
+    "delivery will be killed with kill -9 while the courier is under way; watch the other one go on with it."
+)
+ONE_PROCESS: Final = (
+    "An order at a restaurant, as a durable workflow. Its process will be killed with kill -9 while the courier is "
+    "under way, and started again on the same file."
+)
 
 
-def demo(*, program: Annotated[bool, Parameter(negative=())] = False) -> int:
-    """Watch a durable workflow whose process is killed with kill -9, and which goes on where it was.
+def demo(
+    *,
+    embedded: Annotated[bool, FLAG] = False,
+    keep: Annotated[bool, FLAG] = False,
+    program: Annotated[bool, FLAG] = False,
+) -> int:
+    """Watch a durable workflow whose worker is killed with kill -9, and which goes
+    on where it was.
 
-    It takes ten seconds, works in a temporary folder, and leaves nothing behind.
+    It takes fifteen seconds, works in a temporary folder, and leaves nothing
+    behind.
 
     Args:
+        embedded: All in one process, on one file: it is killed, and started again.
+        keep: Leave server and worker running at the end, to look around, until Ctrl-C.
         program: Print the program that the demo runs, to keep and to change, and run nothing.
     """
     if program:
         sys.stdout.write(inspect.getsource(restaurant))
         return 0
-    return run_until_signalled(_demo)
+    if embedded and keep:
+        return _fail("--keep is for a server and its workers: leave --embedded away")
+
+    async def perform() -> int:
+        return await _demo(OneProcessPlay if embedded else FleetPlay, ONE_PROCESS if embedded else FLEET, keep=keep)
+
+    return run_until_signalled(perform)
 
 
-async def _demo() -> int:
+async def _demo(kind: type[Play], subject: str, *, keep: bool) -> int:
     screen = Screen()
-    screen.print(
-        "An order at a restaurant, as a durable workflow. Its process will be killed with kill -9 while the courier is "
-        "under way, and started again on the same file."
-    )
+    screen.print(subject)
     screen.print()
     try:
         with open_stage() as stage:
-            seen = await _Play(stage, screen, clock=SystemClock()).play()
+            async with asyncio.timeout(DEMO_S_MAX):
+                seen = await kind(stage, screen, clock=SystemClock()).perform()
+            screen.print()
+            screen.print_pairs(sentences(seen))
+            if wrong := faults(seen):
+                return _fail(f"this should not have happened: {'; '.join(wrong)}")
+            if keep:
+                await _keep(stage, screen)
     except asyncio.CancelledError:
         with suppress(OSError):  # the terminal itself may be gone
             screen.print("Stopped. Nothing is left running, and the folder is removed.")
         raise
     except Ended as error:
-        return _fail(f"the restaurant's process ended by itself: {error}")
+        return _fail(str(error))
     except TimeoutError as error:
-        return _fail(f"{error}. If this machine is very busy, try again")
+        return _fail(f"{str(error) or 'it took too long'}. If this machine is very busy, try again")
     except OSError as error:
         return _fail(
             f"no process, or no temporary folder for it: {error}. Set TMPDIR to a folder that can be written to"
         )
-    screen.print()
-    screen.print_pairs(sentences(seen))
-    if wrong := faults(seen):
-        return _fail(f"this should not have happened: {'; '.join(wrong)}")
     screen.print()
     screen.print("Next")
     screen.print_pairs(_next_steps())
     return 0
 
 
-class _Play:
-    """One performance."""
-
-    def __init__(self, stage: Stage, screen: Screen, *, clock: Clock) -> None:
-        self._stage = stage
-        self._screen = screen
-        self._clock = clock
-        self._began_ms = clock.monotonic_ms()
-        self._record = Record(wall_ms=clock.now_ms())
-
-    async def play(self) -> Seen:
-        """Perform it.
-
-        Raises:
-            Ended: a process ended that should not have.
-            TimeoutError: something took too long.
-        """
-        with self._screen:
-            self._stage.start()
-            self._say(f"process {self._stage.pid} is started: server, worker and client on one file")
-            await self._until(self._courier_is_under_way, seconds_max=KILL_S_MAX, what="the courier to be under way")
-
-            death = self._kill()
-            died_s = self._now_s()
-            self._say(f"kill -9 {death.pid}: the courier is under way. Nothing runs now", style="bold red")
-            await self._until(lambda: self._now_s() >= died_s + AWAY_S, seconds_max=AWAY_S * 2, what="time to pass")
-
-            self._stage.start()
-            away_s = self._now_s() - died_s
-            self._say(f"process {self._stage.pid} is started: the same program on the same file", style="bold green")
-            await self._until(lambda: self._record.result is not None, seconds_max=END_S_MAX, what="the order's end")
-            self._say("the order has ended")
-            self._look()
-        return Seen(
-            self._record,
-            death,
-            pid=self._stage.pid,
-            away_s=away_s,
-            bookings=len(list((self._stage.folder / restaurant.COURIERS).iterdir())),
-        )
-
-    async def _until(self, is_so: Callable[[], bool], *, seconds_max: float, what: str) -> None:
-        until_s = self._now_s() + seconds_max
-        while not is_so():
-            if self._now_s() > until_s:
-                raise TimeoutError(f"the demo waited {seconds_max:g} s for {what}")
-            self._look()
-            await asyncio.sleep(TICK_S)
-
-    def _look(self) -> None:
-        now_s = self._now_s()
-        for line in self._stage.read():
-            self._record.see(line, now_s=now_s)
-        self._screen.draw(self._record, now_s=now_s)
-        self._stage.check()
-
-    def _courier_is_under_way(self) -> bool:
-        courier, ride = self._record.step("send-courier"), self._record.step("ride")
-        return (
-            courier is not None
-            and ride is not None
-            and courier.is_under_way
-            and self._now_s() >= courier.began_s + UNDER_WAY_S
-        )
-
-    def _kill(self) -> Death:
-        pid, status = self._stage.pid, self._stage.kill()
-        self._look()
-        courier, ride = self._record.step("send-courier"), self._record.step("ride")
-        assert courier is not None, "it was under way"
-        assert ride is not None, "it was under way"
-        assert ride.due_s is not None, "a sleep has its end"
-        death = Death(
-            pid=pid,
-            status=status,
-            cut_off=courier.name,
-            cut_off_after_s=self._now_s() - courier.began_s,
-            recorded=tuple(step.name for step in self._record.tasks() if step.recorded),
-            ride_left_s=ride.due_s - self._now_s(),
-        )
-        self._record.see_death(now_s=self._now_s())
-        return death
-
-    def _say(self, text: str, *, style: str = "") -> None:
-        self._screen.say(text, now_s=self._now_s(), style=style)
-
-    def _now_s(self) -> float:
-        return (self._clock.monotonic_ms() - self._began_ms) / 1000
+async def _keep(stage: Stage, screen: Screen) -> None:
+    """Leave all as it is until cancelled."""
+    screen.print()
+    screen.print("The server and the worker kitchen still run, until Ctrl-C. In another terminal:")
+    command = _typed(sys.argv[0], name="aiki")
+    screen.print_pairs(
+        [
+            (f"  export AIKI_URL={stage.url}", "so that what you type finds the server"),
+            (f"  {command} runs list", "the order and its delivery"),
+            (f"  {command} runs show RUN_ID", "what a run has done"),
+        ]
+    )
+    await asyncio.Event().wait()
 
 
 def _next_steps() -> list[tuple[str, str]]:
@@ -178,6 +121,7 @@ def _next_steps() -> list[tuple[str, str]]:
     steps = [
         (f"  {command} demo --program > restaurant.py", "the program that you saw"),
         (f"  {python} restaurant.py", "run it, kill it, run it again"),
+        (f"  {command} dev restaurant.py", "with a server, and reload when you change it"),
     ]
     if TUTORIAL.exists():
         steps.append((f"  {TUTORIAL}", "write your own, step by step"))

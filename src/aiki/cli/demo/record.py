@@ -119,10 +119,10 @@ class Record:
             case kind:
                 raise ValueError(f"a line of an unknown kind: {kind}")
 
-    def see_death(self, *, now_s: float) -> None:
-        """Take in that the process has died: what ran was cut off, and what waited waits on in the file."""
+    def see_death(self, pid: int, *, now_s: float) -> None:
+        """Take in that a process has died: what it ran was cut off, and what waited waits on in the file."""
         for step in self.steps.values():
-            if step.is_under_way:
+            if step.is_under_way and step.processes[-1] == pid:
                 self._change(step, "cut off by kill -9", now_s=now_s)
 
     def _see_run(self, line: dict[str, Any], *, now_s: float) -> None:

@@ -1,7 +1,9 @@
 """An order at a restaurant, in a program that may be killed at any moment: what `aiki demo` runs.
 
-Run it, kill it with `kill -9`, run it again: the order goes on where it was. It leaves `restaurant.db` (the runs), and
-what the outside world has seen: `requests.jsonl` (every request) and `couriers/` (the courier company's bookings).
+Run it, kill it with `kill -9`, run it again: the order goes on where it was. Or give it a server and workers of its own:
+`aiki server`, `aiki worker restaurant.py:kitchen`, `aiki worker restaurant.py:courier`, and kill any of them. It leaves
+`restaurant.db` (the runs), and what the outside world has seen: `requests.jsonl` (every request) and `couriers/` (the
+courier company's bookings).
 
 The rule: it is written with what `aiki` exports and nothing else, as a program of yours would be.
 """
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import aiki
-from aiki import Client, Event, Events, Run, task, workflow
+from aiki import Client, Event, Events, Run, Worker, task, workflow
 
 DATABASE: Final = "restaurant.db"
 REQUESTS: Final = Path("requests.jsonl")
@@ -66,6 +68,13 @@ async def send_courier(order_id: str) -> str:
     (COURIERS / aiki.current_task().idempotency_key).touch()
     await asyncio.sleep(2.5)
     return "Kim"
+
+
+@task
+async def send_receipt(order: Order) -> None:
+    """Send the bill, while the courier is under way."""
+    request(f"to {order.customer_id}: your receipt")
+    await asyncio.sleep(0.6)
 
 
 @task
@@ -118,6 +127,7 @@ async def restaurant_order_v1(run: Run[RestaurantOrderEvents], order: Order) -> 
     await notify_customer.start(run, order.customer_id, f"Confirmed: {response.data.estimated_minutes} minutes")
 
     delivery = await courier_delivery_v1.start_as_child(run, order)
+    await send_receipt.start(run, order)
     if not await delivery.wait_for_status("completed"):
         await notify_customer.start(run, order.customer_id, "The courier could not deliver. You will be refunded.")
         return {"status": "undelivered"}
@@ -127,9 +137,15 @@ async def restaurant_order_v1(run: Run[RestaurantOrderEvents], order: Order) -> 
     return {"status": "completed"}
 
 
-# ---- the program. Each start of it does the same: the reference ids make a repetition the same order -------------------
+# ---- workers for a server; nothing happens to them where the program runs embedded -------------------------------------
 
 WORKFLOWS: Final = (restaurant_order_v1, courier_delivery_v1)
+
+kitchen = Worker(Client(), workflows=WORKFLOWS, name="kitchen", max_concurrent_runs=1)
+courier = Worker(Client(), workflows=[courier_delivery_v1], name="courier")
+
+
+# ---- the program. Each start of it does the same: the reference ids make a repetition the same order -------------------
 
 
 async def take_order(client: Client) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""Where the demo takes place: a folder, one process at a time in it, and what they leave to be read.
+"""Where the demo takes place: a folder, the processes in it, and what they leave to be read.
 
 The rule: whatever happens, leaving the stage leaves neither process nor file.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from aiki.cli.demo import restaurant
 from aiki.cli.demo.tail import Tail
+from aiki.store.lock import Holder
 
 __all__ = ["Ended", "Stage", "open_stage"]
 
@@ -23,74 +28,86 @@ ERROR_CHARS_MAX: Final = 300
 
 
 class Ended(Exception):
-    """The process has ended, and nobody had asked it to."""
+    """A process has ended, and nobody had asked it to."""
 
 
 class Stage:
-    """A folder, and the process that works in it.
+    """A folder, and the processes that work in it, each under the name of its role.
 
     Attributes:
         folder: where the database and everything else is.
-        pid: the id of the process that was started last.
+        pids: the process that was started last in each role.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.pid = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self.pids: dict[str, int] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lines = Tail(folder / "lines.jsonl")
 
-    def start(self) -> None:
-        """Start the restaurant's process.
+    @property
+    def url(self) -> str | None:
+        """Where the server of the folder serves, once it does: it says so in the lock of its database."""
+        try:
+            lock = (self.folder / f"{restaurant.DATABASE}.lock").read_bytes()
+            return msgspec.json.decode(lock, type=Holder).url
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def start(self, role: str) -> None:
+        """Start a process.
 
         Raises:
             OSError: the system starts no process.
         """
+        found = {} if self.url is None else {"AIKI_URL": self.url}
         with (self.folder / "lines.jsonl").open("ab") as lines, (self.folder / "errors.txt").open("ab") as errors:
             # Its own group: a Ctrl-C at the terminal is for the demo to answer, not for both. Its input is a pipe that
             # nothing is written to: it ends when the demo does.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "aiki.cli.demo.watched"],
+            self._processes[role] = subprocess.Popen(
+                [sys.executable, "-P", "-m", "aiki.cli.demo.watched", role],
                 cwd=self.folder,
                 stdin=subprocess.PIPE,
                 stdout=lines,
                 stderr=errors,
+                env={**os.environ, **found},
                 process_group=0,
             )
-        self.pid = self._process.pid
+        self.pids[role] = self._processes[role].pid
 
-    def kill(self) -> int:
-        """Kill the process (SIGKILL: it gets no chance to do anything), and return its exit status once it is dead."""
-        assert self._process is not None, "nothing has been started"
-        self._process.kill()
-        return self._reap()
+    def kill(self, role: str) -> int:
+        """Kill a process (SIGKILL: it gets no chance to do anything), and return its exit status once it is dead."""
+        self._processes[role].kill()
+        return self._reap(role)
 
     def read(self) -> list[dict[str, Any]]:
         """Return what the reporter has told since the last call."""
         return self._lines.read()
 
     def check(self) -> None:
-        """Make sure that the process lives, or has ended well.
+        """Make sure that all processes live, or have ended well.
 
         Raises:
-            Ended: it has not. The message is the last line that it wrote to its standard error.
+            Ended: one has not. The message is the last line that was written to standard error.
         """
-        if self._process is not None and self._process.poll() not in {None, 0}:
-            said = (self.folder / "errors.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise Ended(said[-1][:ERROR_CHARS_MAX] if said else f"exit status {self._process.returncode}")
+        for role, process in self._processes.items():
+            if process.poll() not in {None, 0}:
+                said = (self.folder / "errors.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                why = said[-1][:ERROR_CHARS_MAX] if said else f"exit status {process.returncode}"
+                raise Ended(f"the process of the {role} has ended by itself: {why}")
 
     def end(self) -> None:
         """Leave no process."""
-        if self._process is not None:
-            self._process.kill()
-            self._reap()
+        for process in self._processes.values():
+            process.kill()
+        for role in list(self._processes):
+            self._reap(role)
 
-    def _reap(self) -> int:
-        assert self._process is not None, "nothing has been started"
-        status = self._process.wait(END_S_MAX)
-        assert self._process.stdin is not None, "its input is a pipe"
-        self._process.stdin.close()
-        self._process = None
+    def _reap(self, role: str) -> int:
+        process = self._processes.pop(role)
+        status = process.wait(END_S_MAX)
+        assert process.stdin is not None, "its input is a pipe"
+        process.stdin.close()
         return status
 
 

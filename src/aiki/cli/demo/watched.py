@@ -1,4 +1,4 @@
-"""The process that the demo kills: the restaurant's program, with a reporter beside it.
+"""The processes of the demo: a server, workers, an application with a reporter beside it; or all of it in one.
 
 The rule: the reporter only reads, what anybody could ask the server, and writes it to standard output as lines of JSON:
 runs, requests of tasks, journal entries, open waits, the result. When the demo is gone, this process goes too: its standard input closes.
@@ -18,6 +18,8 @@ import aiki
 from aiki import Client, RunInfo
 from aiki.cli.demo import restaurant
 from aiki.cli.demo.tail import Tail
+from aiki.cli.serving import serving
+from aiki.cli.working import Working
 
 __all__ = ["main"]
 
@@ -26,17 +28,35 @@ LOOK_EVERY_S: Final = 0.05
 Line: TypeAlias = dict[str, Any]
 
 
-async def main() -> None:
-    """Run the program to its end, and tell of it."""
+async def main(role: str) -> int:
+    """Play a role until its end, or the demo's."""
     await _leave_with_the_demo()
-    async with aiki.local(restaurant.DATABASE, workflows=restaurant.WORKFLOWS) as client:
-        reporter = _Reporter(client)
-        order = asyncio.create_task(restaurant.take_order(client))
-        while not order.done():
-            await reporter.look()
-            await asyncio.wait([order], timeout=LOOK_EVERY_S)
+    match role:
+        case "server":
+            async with serving(restaurant.DATABASE, host="localhost", port=0):
+                await asyncio.Event().wait()
+        case "kitchen":
+            await Working(restaurant.kitchen, is_told=False).serve()
+        case "courier":
+            await Working(restaurant.courier, is_told=False).serve()
+        case "application":
+            async with Client() as client:
+                await _take_order(client)
+        case _:
+            async with aiki.local(restaurant.DATABASE, workflows=restaurant.WORKFLOWS) as client:
+                await _take_order(client)
+    return 0
+
+
+async def _take_order(client: Client) -> None:
+    """Run the program to its end, and tell of it."""
+    reporter = _Reporter(client)
+    order = asyncio.create_task(restaurant.take_order(client))
+    while not order.done():
         await reporter.look()
-        _tell(kind="result", result=await order)
+        await asyncio.wait([order], timeout=LOOK_EVERY_S)
+    await reporter.look()
+    _tell(kind="result", result=await order)
 
 
 class _Reporter:
@@ -134,4 +154,4 @@ async def _leave_with_the_demo() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(asyncio.run(main(sys.argv[1])))
