@@ -171,6 +171,18 @@ async def test_it_speaks_through_a_unix_socket(world: World, tmp_path: Path) -> 
     assert found.id == run_id
 
 
+async def test_what_is_closed_while_it_opens_is_not_left_open(world: World) -> None:
+    transport = HttpTransport(world.url, environment={})
+    asking = asyncio.create_task(transport.list(RunFilter(namespace="default")))
+    await asyncio.sleep(0)  # it imports now what speaks HTTP, in a thread
+
+    await transport.close()
+
+    with pytest.raises(Unavailable, match="closed"):
+        await asking
+    assert transport._road is None
+
+
 async def test_nothing_is_sent_after_it_was_closed(world: World) -> None:
     async with world.open_transport() as transport:
         await transport.info("default", UNKNOWN_RUN)

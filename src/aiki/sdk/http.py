@@ -240,7 +240,8 @@ class HttpTransport:
             async with self._opening:
                 if self._road is None:
                     module = await asyncio.to_thread(importlib.import_module, ROAD)
-                    self._road = module.HttpRoad(self._address, api_key=self._api_key)
+                    if not self._is_closed:
+                        self._road = module.HttpRoad(self._address, api_key=self._api_key)
             return await self._opened()  # it may have been closed meanwhile
         return self._road
 
