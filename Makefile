@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help venv check test test-full demo bench format clean
+.PHONY: help venv check test test-full demo bench docs format clean
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
@@ -20,6 +20,7 @@ help:
 	@echo "make test-full  the tests that kill processes, at full size (five minutes)"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
 	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery (two minutes)"
+	@echo "make docs     write docs/http.md from the table of routes"
 	@echo "make format   put the code in the form that make check wants"
 	@echo "make venv     make .venv with all that the above need"
 	@echo "make clean    remove .venv, caches and builds"
@@ -46,6 +47,9 @@ check: $(DEV)
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest -q tests/house
+
+docs: $(DEV)
+	@$(BIN)/python tools/http_reference.py
 
 format: $(DEV)
 	@$(BIN)/ruff format --quiet .

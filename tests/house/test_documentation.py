@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 from tests.house import page
 from tests.house.sources import ROOT
+from tools import http_reference
 
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PAGE_TIMEOUT_S: Final = 60
@@ -77,6 +78,10 @@ def test_every_reason_ends_with_what_would_change_our_mind() -> None:
         for title, body in _sections(ROOT / "docs/why.md")
         if not body.strip().split("\n\n")[-1].startswith("We would change our mind if ")
     ] == []
+
+
+def test_the_reference_of_the_http_api_is_what_the_routes_say() -> None:
+    assert http_reference.PAGE.read_text(encoding="utf-8") == http_reference.page(), "make docs writes it anew"
 
 
 def test_a_block_keeps_the_line_of_its_page() -> None:
