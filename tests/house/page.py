@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+SLOW_S: Final = 5.0  # a machine that has other things to do is nothing to warn of
 FENCE: Final = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
 
 
@@ -43,7 +44,9 @@ def run(page: Path) -> None:
         for block in blocks(page.read_text(encoding="utf-8"), "python"):
             code = compile(block, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
             if code.co_flags & inspect.CO_COROUTINE:
-                asyncio.run(eval(code, vars(module)))
+                with asyncio.Runner() as runner:
+                    runner.get_loop().slow_callback_duration = SLOW_S
+                    runner.run(eval(code, vars(module)))
             else:
                 exec(code, vars(module))
     finally:
