@@ -44,3 +44,32 @@ def test_the_program_of_the_demo_is_printed_as_it_runs() -> None:
     assert done.returncode == 0
     compile(done.stdout, "restaurant.py", "exec")
     assert "import aiki" in done.stdout
+
+
+def imported_by(*modules: str) -> set[str]:
+    """Return the packages that are imported once these modules are."""
+    code = f"import sys, {', '.join(modules)}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
+
+
+def test_no_command_imports_what_it_does_not_need() -> None:
+    served = {"starlette", "uvicorn", "uvloop"}
+
+    assert imported_by("aiki.cli.runs.reading", "aiki.cli.runs.asking") & {*served, "aiohttp"} == set()
+    assert imported_by("aiki.cli.worker") & {*served, "aiohttp"} == set()
+    assert imported_by("aiki.cli.server", "aiki.cli.dev.command") & {"aiohttp"} == set()
+
+
+def test_help_imports_nothing_of_the_package() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", shell.SCRIPTS / "aiki", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+
+    assert "cyclopts" in imported
+    assert imported & {"aiki", "aiohttp", "msgspec", "asyncio"} == set()

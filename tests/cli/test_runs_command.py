@@ -79,7 +79,8 @@ def test_input_may_come_from_standard_input(url: str) -> None:
     run = json.loads(done.stdout)["id"]
 
     assert aiki_json("runs", "start", "restaurant-order", "1.0.0", ORDER, "--reference-id", "o-3", url=url)["id"] == run
-    other = aiki("runs", "start", "restaurant-order", "1.0.0", '{"order": 1}', "--reference-id", "o-3", url=url)
+    changed = ORDER.replace("o-1", "o-2")
+    other = aiki("runs", "start", "restaurant-order", "1.0.0", changed, "--reference-id", "o-3", url=url)
     assert other.returncode == 1
     assert run in other.stderr
 
@@ -150,7 +151,8 @@ def test_with_json_exactly_one_document_is_printed_refused_or_not(typed: list[st
         (["start", "nobodys", "1.0.0", "--delay", "soon"], "--delay is 'soon'"),
         (["start", "nobodys", "1.0.0", "--tag", "x"], "write name=value"),
         (["list", "--status", "sleepy"], "there are scheduled, queued"),
-        (["list", "--limit", "0"], "from 1 to 1,000"),
+        (["list", "--limit", "0"], "from 1 to 500"),
+        (["start", "restaurant-order", "1.0.0", '{"order": 1}'], "does not fit at $.order"),
     ],
     ids=lambda case: " ".join(case) if isinstance(case, list) else "",
 )

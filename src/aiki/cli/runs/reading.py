@@ -64,7 +64,7 @@ def list_runs(
         parent: Only children of this run.
         started_after: Only if a worker began it since 2025-03-01, 2025-03-01T09:00, or for so long: 90m, 2h, 1d.
         started_before: Only if a worker began it before that.
-        limit: How many, from 1 to 1000.
+        limit: How many, from 1 to 500.
         cursor: Where the list before ended: its next_cursor.
         server: The server.
     """
