@@ -63,7 +63,7 @@ clean:
 
 # Two stamps: `make demo` waits for the few packages that run Aiki, not for the tools of its developers.
 $(RUNTIME): pyproject.toml
-	@$(if $(missing),$(error $(missing)))echo "Making .venv with $(PYTHON) (once) ..."
+	@$(if $(missing),$(error $(missing)))echo "Making .venv with $(PYTHON) (once; half a minute, needs the network) ..."
 	@$(call quietly,{ $(usable) || { fresh=.venv; $(new_venv); }; } && $(install) -e .)
 
 $(DEV): $(RUNTIME) pyproject.toml
