@@ -8,6 +8,7 @@ import asyncio
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor
+from math import ceil
 from typing import Final, TypeVar, TypeVarTuple
 
 __all__ = ["VirtualClock", "VirtualLoop"]
@@ -15,7 +16,8 @@ __all__ = ["VirtualClock", "VirtualLoop"]
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-MS_PER_S: Final = 1000
+MS_PER_S: Final = 1_000
+US_PER_S: Final = 1_000_000
 BEGINNING_MS: Final = 1_700_000_000_000
 
 
@@ -31,14 +33,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        self._now_s = 0.0
+        self._now_us = 0  # whole, so that time goes on by something however much of it has passed
         self._in_threads = 0
         self._settling: list[asyncio.Future[None]] = []
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
         """Return the virtual time in seconds since the loop was made."""
-        return self._now_s
+        return self._now_us / US_PER_S
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Call a function in a thread; until it returns, no time passes."""
@@ -55,7 +57,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump(self, seconds: float) -> None:
         """Let time pass in which this loop gets nothing done: how a process that is held up finds the world."""
-        self._now_s += seconds
+        self._now_us += max(1, ceil(round(seconds * US_PER_S, 3)))  # never early, for all that floats are not exact
 
     def idle(self, wait_s: float | None) -> bool:
         """Nothing is left to do for `wait_s`; None: no timer is set. Return whether there is something to do now."""
@@ -101,5 +103,5 @@ class VirtualClock:
         return BEGINNING_MS + int(self.monotonic_ms())
 
     def monotonic_ms(self) -> float:
-        """Return the loop's time in milliseconds; sums of floats are rounded to the whole that they stand for."""
-        return round(self._loop.time() * MS_PER_S, 6)
+        """Return the loop's time in milliseconds, to the microsecond."""
+        return round(self._loop.time() * MS_PER_S, 3)
