@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -355,6 +356,29 @@ async def test_workflow_code_that_computes_for_a_second_is_reported_with_its_sta
     assert "in count_the_stars" in told.getMessage()
     assert "aiki/worker/execution.py" not in told.getMessage()
     assert [thread.name for thread in threading.enumerate() if thread.name == "aiki-watchdog"] == []
+
+
+async def test_workflow_code_that_calls_exit_fails_its_run_and_no_other() -> None:
+    async def leave() -> None:
+        sys.exit("enough")
+
+    @workflow("leaving").version("1")
+    async def leaving_v1(run: Run, *, inside: bool) -> None:
+        if inside:
+            await asyncio.create_task(leave())
+        await leave()
+
+    @workflow("staying").version("1")
+    async def staying_v1(run: Run) -> str:
+        await run.sleep("a while", 60)
+        return "still here"
+
+    async with testing.local(workflows=[leaving_v1, staying_v1]) as env:
+        staying = await staying_v1.start(env)
+        for inside in (True, False):
+            with pytest.raises(aiki.RunFailed, match="SystemExit: enough"):
+                await (await leaving_v1.start(env, inside=inside)).result()
+        assert await staying.result() == "still here"
 
 
 async def test_a_divergence_by_time_or_chance_is_guessed() -> None:

@@ -195,8 +195,8 @@ class WorkflowLoop(OrderingLoop):
         """Execute what is ready, first in, first out, and what that makes ready, until nothing is.
 
         Call it from a plain callback or a thread without a loop. An `Exception` that a callback raises goes to the
-        host, as in asyncio; what ends programs (`KeyboardInterrupt`, `SystemExit`) comes out here, and the rest of
-        what is ready stays so.
+        host, as in asyncio. `SystemExit` is the error of the task that raised it, and ends no worker; a
+        `KeyboardInterrupt` comes out here, and the rest of what is ready stays so.
 
         Raises:
             RuntimeError: it runs already, or has been evicted.
@@ -216,6 +216,8 @@ class WorkflowLoop(OrderingLoop):
                         self.steps += 1
                         try:
                             handle._context.run(handle._callback, *handle._args)
+                        except SystemExit:
+                            pass  # the task has it, and whoever awaits the task
                         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the host hears of it
                             self._report(handle, error)
                 except BaseException:
