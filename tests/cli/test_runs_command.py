@@ -145,7 +145,7 @@ def test_with_json_exactly_one_document_is_printed_refused_or_not(typed: list[st
     ("typed", "told"),
     [
         (["show", UNKNOWN], f"no run {UNKNOWN}"),
-        (["show", "o-1"], "not a UUID"),
+        (["show", "o-1"], "which is no id"),
         (["start", "nobodys", "1.0.0", "{no json"], "the input is no JSON"),
         (["start", "nobodys", "1.0.0", "[1]"], "the input is no object"),
         (["start", "nobodys", "1.0.0", "--delay", "soon"], "--delay is 'soon'"),

@@ -7,6 +7,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from aiki.errors import InvalidInput
+from aiki.model.retry import Retry
 from aiki.model.wire import RunFilter, RunOptions
 from tests.server.world import ServerWorld
 
@@ -25,6 +26,13 @@ from tests.server.world import ServerWorld
         ({"input": Raw(b'"' + b"x" * (3 * 1024 * 1024) + b'"')}, "payload_too_large", "the limit is 2,097,152"),
         ({"options": RunOptions(reference_id="")}, "invalid_input", "reference_id"),
         ({"options": RunOptions(priority=2**40)}, "invalid_input", "priority"),
+        ({"options": RunOptions(priority=1_001)}, "invalid_input", "priority"),
+        ({"options": RunOptions(retry=Retry("fixed", attempts_max=10**30))}, "invalid_input", "max_attempts"),
+        ({"options": RunOptions(retry=Retry("fixed", attempts_max=-1))}, "invalid_input", "max_attempts"),
+        ({"options": RunOptions(retry=Retry("fixed", 2, base_delay_ms=-1))}, "invalid_input", "delay"),
+        ({"options": RunOptions(retry=Retry("exponential", 2, 1, factor=1e300))}, "invalid_input", "factor"),
+        ({"options": RunOptions(retry=Retry("jittered", 2, 1, jitter=2.0))}, "invalid_input", "jitter"),
+        ({"options": RunOptions(retry=Retry("fixed", 2, 1, delay_ms_max=-1))}, "invalid_input", "max_delay"),
         ({"options": RunOptions(delay_ms=-1)}, "invalid_input", "delay"),
         ({"options": RunOptions(start_at_ms=2**62)}, "invalid_input", "start_at"),
         ({"options": RunOptions(tags={"": "x"})}, "invalid_input", "a tag's name"),

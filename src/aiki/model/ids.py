@@ -49,4 +49,7 @@ def check_id(value: str, what: str) -> str:
             return value
     except ValueError:
         pass
-    raise InvalidInput(f"{what} is {value[:60]!r}, which is not a UUID in lower case with hyphens", path=what)
+    raise InvalidInput(
+        f"{what} is {value[:60]!r}, which is no id: ids are UUIDs in lower case with hyphens, as a start answers them and lists show them",
+        path=what,
+    )

@@ -9,10 +9,11 @@ from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["ATTEMPTS_MAX", "DELAY_MS_MAX", "Retry", "delay_ms", "milliseconds"]
+__all__ = ["ATTEMPTS_MAX", "DELAY_MS_MAX", "Retry", "check", "delay_ms", "milliseconds"]
 
 ATTEMPTS_MAX: Final = 1_000_000
 DELAY_MS_MAX: Final = 366 * 86_400_000
+SPAN_MS_MAX: Final = 10**15  # any length of time that is written: some 30,000 years
 MS_PER_S: Final = 1000
 
 
@@ -33,7 +34,7 @@ def milliseconds(value: float | timedelta, what: str, *, least_ms: int = 0) -> i
         exact = given * MS_PER_S
     else:
         raise TypeError(f"{what} is {value!r}: give seconds as a number, or a timedelta")
-    if not least_ms <= exact < 1e15:
+    if not least_ms <= exact < SPAN_MS_MAX:
         raise ValueError(f"{what} is {value!r}: it must be finite and at least {least_ms / MS_PER_S:g} seconds")
     whole = int(exact)
     return whole + (exact - whole > 1e-6)
@@ -63,7 +64,7 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def fixed(cls, max_attempts: int, delay: float | timedelta) -> "Retry":
         """Return a policy with the same `delay` after each failed attempt."""
-        return _checked(cls("fixed", max_attempts, milliseconds(delay, "delay"), factor=1.0))
+        return check(cls("fixed", max_attempts, milliseconds(delay, "delay"), factor=1.0))
 
     @classmethod
     def exponential(
@@ -74,7 +75,7 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
         max_delay: float | timedelta | None = None,
     ) -> "Retry":
         """Return a policy whose delay begins at `base_delay` and grows by `factor`, up to `max_delay`."""
-        return _checked(
+        return check(
             cls("exponential", max_attempts, milliseconds(base_delay, "base_delay"), factor, 0.0, _cap(max_delay))
         )
 
@@ -94,7 +95,7 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
 
         Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
         """
-        return _checked(
+        return check(
             cls("jittered", max_attempts, milliseconds(base_delay, "base_delay"), factor, jitter, _cap(max_delay))
         )
 
@@ -103,10 +104,23 @@ def _cap(max_delay: float | timedelta | None) -> int | None:
     return None if max_delay is None else milliseconds(max_delay, "max_delay")
 
 
-def _checked(policy: Retry) -> Retry:
+def check(policy: Retry) -> Retry:
+    """Return a policy whose every number is one that a policy can have, whoever has made it.
+
+    Raises:
+        ValueError: one is not; the message names it and its bounds.
+
+    >>> check(Retry("fixed", attempts_max=0))
+    Traceback (most recent call last):
+    ValueError: max_attempts is 0: it counts the first attempt, from 1 to 1,000,000
+    """
     attempts: object = policy.attempts_max  # whatever an author has passed
     if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= ATTEMPTS_MAX:
         raise ValueError(f"max_attempts is {attempts!r}: it counts the first attempt, from 1 to {ATTEMPTS_MAX:,}")
+    if not 0 <= policy.base_delay_ms < SPAN_MS_MAX:
+        raise ValueError(f"the delay is {policy.base_delay_ms} ms: it must be from 0 to below {SPAN_MS_MAX}")
+    if policy.delay_ms_max is not None and not 0 <= policy.delay_ms_max < SPAN_MS_MAX:
+        raise ValueError(f"max_delay is {policy.delay_ms_max} ms: it must be from 0 to below {SPAN_MS_MAX}")
     if not 1.0 <= policy.factor <= 1_000.0:
         raise ValueError(f"factor is {policy.factor!r}: it must be from 1 to 1,000")
     if not 0.0 <= policy.jitter <= 1.0:

@@ -5,7 +5,7 @@ Every mutating one carries an id made by its sender (run id, message id, or epoc
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Raw, Struct
 
@@ -19,6 +19,10 @@ Conflict = Literal["error", "return_existing"]
 
 class Message(Struct, frozen=True, omit_defaults=True):
     """A message: frozen, and as short as it can be."""
+
+
+PRIORITY_MAX: Final = 1_000  # and, negative, the least
+TAGS_MAX: Final = 50
 
 
 class RunOptions(Message, frozen=True):

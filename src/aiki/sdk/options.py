@@ -13,14 +13,10 @@ from aiki.errors import InvalidInput
 from aiki.model import payload
 from aiki.model.retry import Retry
 from aiki.model.run import ParentClose
-from aiki.model.wire import RunOptions
+from aiki.model.wire import PRIORITY_MAX, TAGS_MAX, RunOptions
 from aiki.sdk.convert import Seconds, instant_ms, limit_ms
 
-__all__ = ["PRIORITY_MAX", "PRIORITY_MIN", "TAGS_MAX", "Options", "with_options"]
-
-PRIORITY_MIN: Final = -1_000
-PRIORITY_MAX: Final = 1_000
-TAGS_MAX: Final = 50
+__all__ = ["Options", "with_options"]
 
 
 class Options(TypedDict, total=False):
@@ -102,8 +98,8 @@ def _pool(value: str) -> str:
 def _priority(value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"priority is {value!r}: give a whole number")
-    if not PRIORITY_MIN <= value <= PRIORITY_MAX:
-        raise ValueError(f"priority is {value}: it must be from {PRIORITY_MIN:,} to {PRIORITY_MAX:,}")
+    if not -PRIORITY_MAX <= value <= PRIORITY_MAX:
+        raise ValueError(f"priority is {value}: it must be from {-PRIORITY_MAX:,} to {PRIORITY_MAX:,}")
     return value
 
 

@@ -11,15 +11,24 @@ from msgspec import Raw
 
 from aiki.config import Config
 from aiki.errors import AikiError, InvalidInput
+from aiki.model import retry
 from aiki.model.ids import check_id
 from aiki.model.payload import check, check_name
-from aiki.model.wire import Announce, Commit, Control, Problem, RunOptions, SendEvent, StartRun
+from aiki.model.wire import (
+    PRIORITY_MAX,
+    TAGS_MAX,
+    Announce,
+    Commit,
+    Control,
+    Problem,
+    RunOptions,
+    SendEvent,
+    StartRun,
+)
 
 __all__ = ["Door", "problem_of"]
 
 TEXT_CHARS_MAX: Final = 2_000
-TAGS_MAX: Final = 50
-PRIORITY_MAX: Final = 1_000_000
 MOMENT_MS_MAX: Final = 2**53  # what every JSON reader takes for an integer
 HASH_CHARS_MAX: Final = 128
 VERSIONS_MAX: Final = 10_000
@@ -142,6 +151,10 @@ def _check_options(options: RunOptions) -> None:
         _check_text(value, f"the tag {name}")
     if not -PRIORITY_MAX <= options.priority <= PRIORITY_MAX:
         raise InvalidInput(f"priority is {options.priority:,}, beyond {PRIORITY_MAX:,}", path="priority")
+    try:
+        retry.check(options.retry)
+    except ValueError as error:
+        raise InvalidInput(f"the retry policy: {error}", path="retry") from error
     for what, moment_ms in (
         ("start_at", options.start_at_ms),
         ("delay", options.delay_ms),

@@ -159,10 +159,6 @@ class Store(Protocol):
         """Return runs whose alarm is due, earliest first."""
         ...
 
-    async def next_expiry_ms(self) -> int | None:
-        """Return when the next session ends unless it is renewed."""
-        ...
-
     async def expired_sessions(self, *, now_ms: int, limit: int) -> list[str]:
         """Return sessions that were not renewed in time."""
         ...

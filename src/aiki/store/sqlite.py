@@ -176,10 +176,6 @@ class SqliteStore:
         """Return runs whose alarm is due, earliest first."""
         return await self._read(lambda connection: reading.due_runs(connection, now_ms=now_ms, limit=limit))
 
-    async def next_expiry_ms(self) -> int | None:
-        """Return when the next session ends unless it is renewed."""
-        return await self._read(lambda connection: reading.moment_ms(connection, "next_expiry"))
-
     async def expired_sessions(self, *, now_ms: int, limit: int) -> list[str]:
         """Return sessions that were not renewed in time."""
         return await self._ids("expired_sessions", now_ms=now_ms, limit=limit)

@@ -124,12 +124,6 @@ SELECT id
  ORDER BY expires_at_ms, id
  LIMIT :limit
 
--- name: next_expiry
--- When the next session expires unless it is renewed; NULL if there is none.
-SELECT min(expires_at_ms)
-  FROM sessions
- WHERE is_over = 0
-
 -- name: unreturned_sessions
 -- Sessions that are over while runs are still theirs, at most :limit: their return was interrupted.
 SELECT DISTINCT session_id
