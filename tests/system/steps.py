@@ -1,9 +1,10 @@
 """A program to be killed: many runs of a workflow of ten steps, with sleeps, events and children, on one file.
 
-    python steps.py local DATABASE RUNS SPREAD      server, worker and client in one process
+    python steps.py local DATABASE RUNS RELEASED    server, worker and client in one process
     python steps.py worker URL                      a worker for a server elsewhere
 
-The runs begin one after another within SPREAD seconds. Every execution of a task leaves a line in the file that AIKI_EFFECTS names: idempotency key, run, step and argument. Started again on
+Only the first RELEASED runs are sent what they wait for, so that whoever
+kills the program decides how far it gets. Every execution of a task leaves a line in the file that AIKI_EFFECTS names: idempotency key, run, step and argument. Started again on
 the same files it goes on; it prints "done" and ends once every run has completed with the output that can be computed.
 """
 
@@ -107,21 +108,22 @@ def expected(given: str) -> str:
     return digest("7", digest("6", "".join(three)))
 
 
-async def travel(client: aiki.Client, number: int, *, delay_s: float) -> None:
+async def travel(client: aiki.Client, number: int, *, delay_s: float = 0.0, is_released: bool = True) -> None:
     """Start a journey if it is not started, send its event if it is not sent, and wait for its end."""
     given = f"journey-{number}"
     handle = await journey_v1.options(reference_id=given, delay=delay_s).start(client, given)
-    with contextlib.suppress(aiki.RunEnded):  # it was sent in an earlier life, and the run has ended since
-        await handle.events.go.send("onwards", reference_id="go")
+    if is_released:
+        with contextlib.suppress(aiki.RunEnded):  # it was sent in an earlier life, and the run has ended since
+            await handle.events.go.send("onwards", reference_id="go")
     output = await handle.result()
     assert output == expected(given), f"{given} gave {output}"
 
 
-async def serve_and_travel(database: str, runs: int, *, spread_s: float) -> None:
+async def serve_and_travel(database: str, runs: int, *, released: int) -> None:
     """Do everything in one process."""
     async with aiki.local(database, workflows=[journey_v1, leg_v1]) as client:
         print("up", flush=True)
-        await asyncio.gather(*(travel(client, number, delay_s=number * spread_s / runs) for number in range(runs)))
+        await asyncio.gather(*(travel(client, number, is_released=number < released) for number in range(runs)))
     print("done", flush=True)
 
 
@@ -135,4 +137,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "worker":
         asyncio.run(work(sys.argv[2]))
     else:
-        asyncio.run(serve_and_travel(sys.argv[2], int(sys.argv[3]), spread_s=float(sys.argv[4])))
+        asyncio.run(serve_and_travel(sys.argv[2], int(sys.argv[3]), released=int(sys.argv[4])))

@@ -25,9 +25,13 @@ class Lives:
         self.effects = Effects(folder)
         self.folder = folder
 
-    def live(self, limit_s: float) -> bool:
-        """Start the program, kill it `limit_s` seconds after it is up, and return whether it had ended before."""
-        command = [sys.executable, str(PROGRAM), "local", str(self.effects.database), str(RUNS), str(KILLS * 0.7)]
+    def live(self, limit_s: float, *, released: int) -> bool:
+        """Start the program, kill it `limit_s` seconds after it is up, and return whether it had ended before.
+
+        Args:
+            released: how many of the runs may go on beyond their event.
+        """
+        command = [sys.executable, str(PROGRAM), "local", str(self.effects.database), str(RUNS), str(released)]
         environment = {**os.environ, "AIKI_EFFECTS": str(self.effects.path)}
         with (
             (self.folder / "errors.txt").open("ab") as errors,
@@ -57,7 +61,7 @@ def test_every_run_completes_and_no_recorded_task_runs_again(tmp_path: Path) -> 
     done = False
     while not done:
         limit_s = chance.random() * 0.6 if kills < KILLS else LIFE_S_MAX
-        done = lives.live(limit_s)
+        done = lives.live(limit_s, released=RUNS * kills // KILLS)
         kills += not done
         assert kills <= KILLS, f"it did not end within {LIFE_S_MAX} s: {lives.errors()}"
         lives.effects.check()
