@@ -76,7 +76,7 @@ class Alarms:
         """Learn of the alarms that a transaction has set."""
         for changed in (ws.changed_runs, ws.new_runs):
             for run_id in changed:
-                self._note_nearest(ws.runs[run_id].alarm_at_ms)
+                self.note_nearest(ws.runs[run_id].alarm_at_ms)
 
     async def run(self) -> None:
         """Ring and sweep until cancelled."""
@@ -128,7 +128,7 @@ class Alarms:
                 changed += await self._ring([run.id])
         self._fruitless = self._fruitless + 1 if due and not changed else 0
         if self._fruitless < FRUITLESS_MAX:
-            self._note_nearest(await self._store.next_alarm_ms())
+            self.note_nearest(await self._store.next_alarm_ms())
         else:
             _log.error("%d alarms are due and nothing comes of them; looking again with the next sweep", len(due))
 
@@ -137,10 +137,16 @@ class Alarms:
         answers = await _each(self._pipeline.submit(RingAlarm(run_id)) for run_id in run_ids)
         return sum(isinstance(answer, Standing) and answer.changed for answer in answers)
 
-    def _note_nearest(self, alarm_at_ms: int | None) -> None:
+    def note_nearest(self, alarm_at_ms: int | None) -> None:
+        """Learn of an alarm that is set, by whomever; None for none."""
         if alarm_at_ms is not None and (self._nearest_ms is None or alarm_at_ms < self._nearest_ms):
             self._nearest_ms = alarm_at_ms
             self._nearer.set()
+
+    def sweep_soon(self) -> None:
+        """Look at everything now rather than with the next sweep: more has happened than hints could tell."""
+        self._next_sweep_ms = min(self._next_sweep_ms, self._clock.monotonic_ms())
+        self._nearer.set()
 
     # ------------------------------------------------------------------------------------------------------- sessions
 
@@ -205,7 +211,7 @@ class Alarms:
             await self._return_the_rest()
         if self._sweeps % UNDELIVERED_SWEEPS == 0:
             await self._stall_undelivered(now_ms)
-        self._note_nearest(await self._store.next_alarm_ms())
+        self.note_nearest(await self._store.next_alarm_ms())
         await self._sweep()
 
     async def _stall_undelivered(self, now_ms: float) -> None:

@@ -265,6 +265,20 @@ class Dispatch:
             poll.is_waiting and self._may_be_served(poll) for poll in self._open.values()
         )
 
+    def holding(self) -> list[str]:
+        """Return the sessions whose polls wait and state runs that they hold."""
+        return [session_id for session_id, poll in self._open.items() if poll.is_waiting and poll.request.held]
+
+    def poll_again(self, sessions: Iterable[str]) -> list[Command]:
+        """Return the polls to decide again of sessions that the rows may have something new for."""
+        again: list[Command] = []
+        for session_id in sessions:
+            poll = self._waiting(session_id)
+            if poll is not None:
+                poll.is_waiting = False
+                again.append(Poll(poll.request, self._config.lease_ms))
+        return again
+
     def _may_be_served(self, poll: OpenPoll) -> bool:
         return poll.wants_runs and any(queue not in self._empty for queue in poll.request.queues)
 

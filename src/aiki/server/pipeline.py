@@ -143,6 +143,11 @@ class Pipeline:
         self._wake.set()
         return answer
 
+    def submit_unasked(self, command: Command) -> None:
+        """Put a command into the queue that nobody waits for, if there is room."""
+        with suppress(Unavailable):
+            self.submit(command).add_done_callback(_is_seen)
+
     def wake(self) -> None:
         """Look at what the dispatch wants, even if no command comes."""
         self._wake.set()
@@ -283,8 +288,7 @@ class Pipeline:
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
         for command in self._dispatch.settle(done, offering, polled=polled):
-            with suppress(Unavailable):  # its poll ends in time all the same
-                self.submit(command).add_done_callback(_is_seen)
+            self.submit_unasked(command)  # without room its poll ends in time all the same
         if self._dispatch.is_wanted:
             self._wake.set()
 

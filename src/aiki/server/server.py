@@ -19,7 +19,9 @@ from aiki.model.working_set import WorkingSet
 from aiki.server.alarms import Alarms
 from aiki.server.contracts import Contracts
 from aiki.server.dispatch import Dispatch
+from aiki.server.hints import Alone, Hints
 from aiki.server.inprocess import InProcessTransport
+from aiki.server.neighbours import Neighbours
 from aiki.server.pipeline import Pipeline
 from aiki.server.presence import Presence
 from aiki.server.roster import Roster
@@ -50,6 +52,8 @@ class Server:
         is_embedded: all its workers live in this process, so sessions of before are of the dead: they end at once. Else
             they have a lease's time to be renewed.
         is_stepped: run no loops; whoever made the server drives it with `step` and `complete`.
+        store: a store that is open already, and that others may use too; it is left open. `database` then says nothing.
+        hints: the road to the other servers of the same database.
 
     Raises:
         DatabaseInUse: another process serves the file.
@@ -73,11 +77,15 @@ class Server:
         inline: bool = False,
         is_embedded: bool = False,
         is_stepped: bool = False,
+        store: SqliteStore | None = None,
+        hints: Hints | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.chance = chance or Chance()
         self.config = config or Config()
         self._path = _path_of(database)
+        self._given_store = store
+        self._hints = hints or Alone()
         self._inline = inline
         self._is_embedded = is_embedded
         self._is_stepped = is_stepped
@@ -92,7 +100,7 @@ class Server:
         clock, config = self.clock, self.config
         self._loops, self._failure = [], None
         self.id = self.chance.uuid7(now_ms=clock.now_ms())
-        self.store = await SqliteStore.open(self._path, clock=clock, inline=self._inline)
+        self.store = self._given_store or await SqliteStore.open(self._path, clock=clock, inline=self._inline)
         self.presence = Presence(clock=clock, config=config)
         self.dispatch = Dispatch(presence=self.presence, clock=clock, config=config)
         self.waiting = Waiting(self.store, clock=clock, config=config)
@@ -108,6 +116,15 @@ class Server:
         )
         self.alarms = Alarms(
             self.store, self.pipeline, presence=self.presence, clock=clock, config=config, sweep=self._sweep
+        )
+        self.neighbours = Neighbours(
+            self._hints,
+            origin=self.id,
+            dispatch=self.dispatch,
+            waiting=self.waiting,
+            contracts=self.contracts,
+            alarms=self.alarms,
+            pipeline=self.pipeline,
         )
         self._service = Service(
             self.store,
@@ -137,6 +154,11 @@ class Server:
             if kind is asyncio.CancelledError and body is not None:
                 body.uncancel()
             raise self._failure
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may use the same database."""
+        return not isinstance(self._hints, Alone)
 
     @property
     def service(self) -> Service:
@@ -181,6 +203,8 @@ class Server:
         self._start(self.pipeline.run(), "pipeline")
         await self.alarms.open(is_embedded=self._is_embedded)
         self._start(self.alarms.run(), "alarms")
+        self._start(self.neighbours.listen(), "hints")
+        self._start(self.neighbours.look(), "neighbours")
         _log.info("server %s serves %s", self.id, self._path or MEMORY)
 
     async def _end(self) -> None:
@@ -198,7 +222,9 @@ class Server:
             await asyncio.gather(*self._loops, return_exceptions=True)
         finally:
             self.pipeline.fail(closing)
-            await self.store.close()
+            await self._hints.close()
+            if self._given_store is None:
+                await self.store.close()
             self._service = None
 
     def _start(self, loop: Coroutine[Any, Any, None], name: str) -> None:
@@ -220,12 +246,15 @@ class Server:
     def _note(self, ws: WorkingSet) -> None:
         self.alarms.note(ws)
         self.waiting.note(ws)
+        self.neighbours.tell(ws)
         for observe in self.observers:
             observe(ws)
 
     async def _sweep(self) -> None:
         """Look for what lost hints should have told."""
         self.roster.sweep()
+        if self.is_shared:
+            self.neighbours.sweep()
         await self.waiting.sweep()
         queues = self.dispatch.served_queues()
         if queues:

@@ -49,6 +49,7 @@ class Waiting:
         self._config = config
         self._subscriptions: dict[_Key, _Subscription] = {}
         self._watchers: dict[str, set[_Key]] = {}
+        self._ended_elsewhere: set[str] = set()
         self._is_uncertain = False
         self._is_closed = False
 
@@ -95,6 +96,21 @@ class Waiting:
     def note_uncertainty(self) -> None:
         """Learn that ends may have been missed: they are read with the next sweep."""
         self._is_uncertain = True
+
+    def note_ended_elsewhere(self, run_ids: Iterable[str]) -> None:
+        """Learn that another server has ended runs; `read_ended_elsewhere` reads those that somebody waits for here."""
+        self._ended_elsewhere.update(run_id for run_id in run_ids if run_id in self._watchers)
+
+    async def read_ended_elsewhere(self) -> None:
+        """Read the ends that others have told of."""
+        run_ids, self._ended_elsewhere = self._ended_elsewhere, set()
+        by_key: dict[_Key, list[str]] = {}
+        for run_id in run_ids:
+            for key in self._watchers.get(run_id, ()):
+                by_key.setdefault(key, []).append(run_id)
+        for key, watched in by_key.items():
+            if key in self._subscriptions:
+                await self._read(key, self._subscriptions[key], watched)
 
     async def sweep(self) -> None:
         """Forget clients that ask no more, and read what may have been missed."""
