@@ -12,7 +12,8 @@ import pytest
 from msgspec import Raw
 
 from aiki.errors import AikiError, InvalidInput, PayloadTooLarge, Unauthorized, Unavailable
-from aiki.model.wire import Announce, Control, PollRequest, RunFilter, StartRun, VersionInfo
+from aiki.model.views import RunFilter
+from aiki.model.wire import Announce, Control, PollRequest, StartRun, VersionInfo
 from aiki.sdk.http import HttpTransport
 from aiki.sdk.http_address import address_of
 from aiki.sdk.http_renewer import HttpRenewer

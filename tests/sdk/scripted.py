@@ -16,6 +16,7 @@ from msgspec import Raw
 from aiki.clock import Chance, ManualClock
 from aiki.model.lifecycle import Status
 from aiki.model.run import RunEnd
+from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -27,9 +28,6 @@ from aiki.model.wire import (
     JournalPage,
     PollAnswer,
     PollRequest,
-    RunFilter,
-    RunInfo,
-    RunPage,
     SendEvent,
     Standing,
     Started,

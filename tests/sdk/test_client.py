@@ -20,7 +20,8 @@ from aiki.errors import (
 )
 from aiki.model.journal import Failure
 from aiki.model.lifecycle import Status
-from aiki.model.wire import Finished, Problem, RunInfo, Standing, Started, WaitInfo
+from aiki.model.views import RunInfo, WaitInfo
+from aiki.model.wire import Finished, Problem, Standing, Started
 from aiki.sdk.client import Client
 from aiki.sdk.connection import Connection
 from aiki.sdk.current import enter_run

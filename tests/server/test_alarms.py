@@ -10,7 +10,8 @@ from aiki.config import Config
 from aiki.model.ids import child_run_id
 from aiki.model.journal import CallKey, EntryKind
 from aiki.model.lifecycle import Status
-from aiki.model.wire import ChildStart, Outcome, RunFilter
+from aiki.model.views import RunFilter
+from aiki.model.wire import ChildStart, Outcome
 from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS
 from aiki.server.server import Server
 from tests.server.world import QUEUE, ServerWorld, nap, settled, turn

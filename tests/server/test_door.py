@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from aiki.errors import InvalidInput
 from aiki.model.retry import Retry
-from aiki.model.wire import RunFilter, RunOptions
+from aiki.model.views import RunFilter
+from aiki.model.wire import RunOptions
 from tests.server.world import ServerWorld
 
 

@@ -15,7 +15,8 @@ from aiki.engine.commands import CommitTurn, Start
 from aiki.errors import InvalidInput, Unavailable
 from aiki.model.lifecycle import Status
 from aiki.model.run import RunRow
-from aiki.model.wire import Outcome, RunFilter, Started, Verdict
+from aiki.model.views import RunFilter
+from aiki.model.wire import Outcome, Started, Verdict
 from aiki.model.working_set import Keys, WorkingSet
 from aiki.server.server import Server
 from aiki.store.base import Decision, Transaction

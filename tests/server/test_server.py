@@ -12,7 +12,7 @@ import pytest
 from aiki.clock import ManualClock
 from aiki.errors import DatabaseInUse, InvalidInput, Unavailable
 from aiki.model.lifecycle import Status
-from aiki.model.wire import RunFilter
+from aiki.model.views import RunFilter
 from aiki.sdk.transport import Transport
 from aiki.server.inprocess import InProcessTransport
 from aiki.server.server import Server

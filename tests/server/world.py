@@ -12,6 +12,7 @@ from msgspec import Raw
 from aiki.clock import Chance, ManualClock
 from aiki.model.journal import CallKey, EntryKind, Wait
 from aiki.model.run import Queue
+from aiki.model.views import RunInfo
 from aiki.model.wire import (
     Announce,
     Assignment,
@@ -24,7 +25,6 @@ from aiki.model.wire import (
     Outcome,
     PollAnswer,
     PollRequest,
-    RunInfo,
     RunOptions,
     SendEvent,
     Standing,

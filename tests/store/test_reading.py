@@ -8,7 +8,8 @@ from aiki.errors import InvalidInput
 from aiki.model.journal import EntryKind, Failure
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue, RunEnd
-from aiki.model.wire import Finished, RunFilter
+from aiki.model.views import RunFilter
+from aiki.model.wire import Finished
 from aiki.model.working_set import WorkingSet
 from aiki.store.base import DueRun
 from tests.store.world import INPUT, StoreWorld, entry, keys, session, wait

@@ -9,17 +9,8 @@ from typing import Any, Final, Literal, NoReturn, ParamSpec
 from aiki.clock import Chance
 from aiki.config import Config
 from aiki.errors import Unavailable
-from aiki.model.wire import (
-    Announce,
-    Commit,
-    CommitAnswer,
-    Goodbye,
-    HandBack,
-    JournalPage,
-    PollAnswer,
-    PollRequest,
-    RunInfo,
-)
+from aiki.model.views import RunInfo
+from aiki.model.wire import Announce, Commit, CommitAnswer, Goodbye, HandBack, JournalPage, PollAnswer, PollRequest
 from aiki.sdk.client import Client
 from aiki.sdk.transport import Renewer
 from aiki.server.inprocess import InProcessTransport

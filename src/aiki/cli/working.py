@@ -13,7 +13,7 @@ from aiki.cli.log import logger
 from aiki.cli.printing import flush
 from aiki.cli.refusal import Refusal
 from aiki.errors import AikiError, Unavailable
-from aiki.model.wire import RunFilter
+from aiki.model.views import RunFilter
 from aiki.sdk.client import Client
 from aiki.sdk.workflow import Version
 from aiki.worker.worker import Worker

@@ -16,7 +16,8 @@ from aiki.errors import InvalidInput
 from aiki.model import payload
 from aiki.model.lifecycle import Status
 from aiki.model.payload import PAYLOAD_BYTES_MAX, Json
-from aiki.model.wire import RunFilter, RunOptions
+from aiki.model.views import RunFilter
+from aiki.model.wire import RunOptions
 from aiki.sdk.connection import Connection
 from aiki.sdk.convert import Seconds, instant_ms, limit_ms
 from aiki.sdk.events import Events

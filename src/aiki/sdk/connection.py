@@ -16,14 +16,12 @@ from aiki.clock import Chance, Clock
 from aiki.errors import RunNotFound, Unavailable
 from aiki.model.ids import derived_id
 from aiki.model.run import RunEnd
+from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Control,
     Finished,
     JournalPage,
-    RunFilter,
-    RunInfo,
     RunOptions,
-    RunPage,
     SendEvent,
     Standing,
     Started,

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from aiki.errors import RunNotFound, Unavailable
+from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -28,9 +29,6 @@ from aiki.model.wire import (
     PollAnswer,
     PollRequest,
     Problem,
-    RunFilter,
-    RunInfo,
-    RunPage,
     SendEvent,
     Standing,
     Started,

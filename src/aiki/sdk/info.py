@@ -1,4 +1,4 @@
-"""A run as people see it: the wire's `RunInfo` with moments for milliseconds and plain values for payloads.
+"""A run as people see it: the server's `RunInfo` with moments for milliseconds and plain values for payloads.
 
 The rule: it is a picture. It is true of the moment when it was taken, and never changes.
 """
@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Raw
 
-from aiki.model import wire
+from aiki.model import views
 from aiki.model.journal import Failure
 from aiki.model.payload import Json
 from aiki.sdk.convert import instant_of
@@ -110,7 +110,7 @@ class RunPage:
     next_cursor: str | None
 
 
-def run_info(found: wire.RunInfo) -> RunInfo:
+def run_info(found: views.RunInfo) -> RunInfo:
     """Return what the server told of a run."""
     return RunInfo(
         id=found.id,
@@ -141,12 +141,12 @@ def run_info(found: wire.RunInfo) -> RunInfo:
     )
 
 
-def run_page(page: wire.RunPage) -> RunPage:
+def run_page(page: views.RunPage) -> RunPage:
     """Return what the server told of many runs."""
     return RunPage(runs=tuple(map(run_info, page.runs)), next_cursor=page.next_cursor)
 
 
-def _wait_info(wait: wire.WaitInfo) -> WaitInfo:
+def _wait_info(wait: views.WaitInfo) -> WaitInfo:
     return WaitInfo(
         kind=wait.kind,
         name=wait.name,

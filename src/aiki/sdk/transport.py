@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Raw
 
+from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -18,9 +19,6 @@ from aiki.model.wire import (
     JournalPage,
     PollAnswer,
     PollRequest,
-    RunFilter,
-    RunInfo,
-    RunPage,
     SendEvent,
     Standing,
     Started,

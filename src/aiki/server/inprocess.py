@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Raw
 
+from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -17,9 +18,6 @@ from aiki.model.wire import (
     JournalPage,
     PollAnswer,
     PollRequest,
-    RunFilter,
-    RunInfo,
-    RunPage,
     SendEvent,
     Standing,
     Started,

@@ -59,7 +59,7 @@ class Server:
         DatabaseInUse: another process serves the file.
         InvalidInput: the database cannot be used.
 
-    >>> from aiki.model.wire import RunFilter
+    >>> from aiki.model.views import RunFilter
     >>> async def example() -> int:
     ...     async with Server(":memory:") as server:
     ...         return len((await server.transport().list(RunFilter())).runs)

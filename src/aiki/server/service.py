@@ -28,6 +28,7 @@ from aiki.engine.commands import (
 )
 from aiki.errors import AikiError, Fenced, RunNotFound, Unavailable
 from aiki.model.lifecycle import TERMINAL, Status
+from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -39,9 +40,6 @@ from aiki.model.wire import (
     PollAnswer,
     PollRequest,
     Problem,
-    RunFilter,
-    RunInfo,
-    RunPage,
     SendEvent,
     Standing,
     Started,

@@ -12,7 +12,8 @@ from msgspec import Raw, Struct
 from aiki.model.journal import EMPTY, Entry, Mail, Wait
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
-from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage, VersionInfo
+from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History, Keys, WorkingSet
 
 __all__ = [

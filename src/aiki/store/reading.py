@@ -15,7 +15,8 @@ from aiki.errors import InvalidInput
 from aiki.model.journal import Entry, Wait
 from aiki.model.lifecycle import TERMINAL, Reason, Status
 from aiki.model.run import Queue
-from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage, VersionInfo, WaitInfo
+from aiki.model.views import RunFilter, RunInfo, RunPage, WaitInfo
+from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History
 from aiki.store import rows
 from aiki.store.base import HISTORY_ROWS, IDS_MAX, JOURNAL_BYTES, PAGE_ROWS_MAX, DueRun

@@ -17,7 +17,8 @@ from aiki.clock import Clock
 from aiki.errors import InvalidInput
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
-from aiki.model.wire import Finished, JournalPage, RunFilter, RunInfo, RunPage, VersionInfo
+from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History, Keys, WorkingSet
 from aiki.store import reading
 from aiki.store.base import Decision, DueRun, StoreRefused, Transaction

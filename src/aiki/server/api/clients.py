@@ -12,7 +12,8 @@ from msgspec import Raw
 from aiki.errors import AikiError, InvalidInput, RunNotFound
 from aiki.model.ids import check_id, derived_id
 from aiki.model.payload import PAYLOAD_BYTES_MAX, RAW_NULL, canonical, check, check_name, digest
-from aiki.model.wire import Control, RunFilter, RunInfo, SendEvent, Standing, StartRun, WaitAnswer, WaitRequest
+from aiki.model.views import RunFilter, RunInfo
+from aiki.model.wire import Control, SendEvent, Standing, StartRun, WaitAnswer, WaitRequest
 from aiki.server.api.call import Call, Handler, Reply
 from aiki.server.api.polls import Closing
 from aiki.server.api.problems import VALUE_NOT_FOUND, Refused

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Raw
 
+from aiki.model.views import RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -19,8 +20,6 @@ from aiki.model.wire import (
     JournalPage,
     PollAnswer,
     PollRequest,
-    RunInfo,
-    RunPage,
     SendEvent,
     Standing,
     Started,
