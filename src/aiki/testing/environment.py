@@ -1,23 +1,23 @@
 """The embedded platform in virtual time: what `aiki.local` is made of, on a clock that jumps.
 
 The rule: server, store, worker and sdk are the real ones. What differs is handed in: the clock, the loop, and a store
-that needs no thread.
+that needs no thread. It lives on whatever loop of asyncio's the test runs on, and leaves that as real as it was.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from os import PathLike
 from typing import Any, Final
 
 from aiki.clock import Chance
 from aiki.config import Config
 from aiki.sdk.client import Client
-from aiki.sdk.convert import Seconds
+from aiki.sdk.convert import Seconds, instant_ms
 from aiki.sdk.workflow import Version
 from aiki.server.server import Server
-from aiki.testing.virtual import VirtualClock, VirtualLoop
+from aiki.testing.virtual import BEGINNING_MS, VirtualClock, VirtualTime, virtual_time
 from aiki.worker.attempts import AroundTask
 from aiki.worker.worker import Context, Worker
 
@@ -33,7 +33,7 @@ class Environment(Client):
 
     async def settle(self) -> None:
         """Wait until all is idle: what happens next happens because time passes, or somebody asks for it."""
-        await _virtual_loop().settle()
+        await VirtualTime.of(asyncio.get_running_loop()).settle()
 
     async def advance(
         self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0, milliseconds: float = 0
@@ -49,6 +49,7 @@ async def local(
     workflows: Sequence[Version[..., Any, Any]] = (),
     *,
     database: str | PathLike[str] = ":memory:",
+    now: datetime | None = None,
     seed: int | str | None = None,
     namespace: str = "default",
     max_concurrent_runs: int = 100,
@@ -57,16 +58,21 @@ async def local(
     around_task: AroundTask | None = None,
     shutdown_grace: Seconds = 10.0,
 ) -> AsyncIterator[Environment]:
-    """Run the whole platform in virtual time, on a `VirtualLoop`, and give a client that can move the time.
+    """Run the whole platform in virtual time, and give a client that can move the time.
+
+    While the block lasts, time jumps to the next timer when all is idle, for everything that runs on this event loop; a
+    timeout around the block counts virtual seconds, too.
 
     Args:
         workflows: the versions that are served. With none, runs are accepted and wait.
         database: a file, where a test opens one again; otherwise memory.
+        now: the aware moment at which it begins; by default one in 2023, and after that where the loop's time has got to.
         seed: makes ids and jitter the same each time; None for others each time.
         namespace, max_concurrent_runs, max_parked_runs, context, around_task, shutdown_grace: as of `aiki.local`.
 
     Raises:
-        RuntimeError: the running loop lives in real time.
+        RuntimeError: the running loop is not one of asyncio's own, and its time cannot be made virtual.
+        ValueError: `now` is naive.
 
     >>> from aiki import Run, workflow
     >>> @workflow("nap").version("1")
@@ -79,12 +85,11 @@ async def local(
     ...         await env.advance(days=2)
     ...         assert (await handle.info()).status == "sleeping"
     ...         return await handle.result()
-    >>> with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-    ...     runner.run(test_a_nap())
+    >>> asyncio.run(test_a_nap())
     'rested'
     """
-    clock, chance = VirtualClock(_virtual_loop()), Chance(seed=seed)
     async with AsyncExitStack() as stack:
+        clock, chance = _clock(stack.enter_context(virtual_time()), now), Chance(seed=seed)
         server = await stack.enter_async_context(
             Server(database, clock=clock, chance=chance, config=CALM, inline=True, is_embedded=True)
         )
@@ -106,11 +111,8 @@ async def local(
         yield env
 
 
-def _virtual_loop() -> VirtualLoop:
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, VirtualLoop):
-        raise RuntimeError(
-            "aiki.testing.local needs a loop in virtual time, and this one is not. Run the test with"
-            " asyncio.Runner(loop_factory=aiki.testing.VirtualLoop)"
-        )
-    return loop
+def _clock(time: VirtualTime, now: datetime | None) -> VirtualClock:
+    elapsed_ms = VirtualClock(time.loop, at_zero_ms=0).now_ms()
+    began_ms = int(time.began_ms or 0)
+    at_zero_ms = BEGINNING_MS - began_ms if now is None else instant_ms(now, "now") - elapsed_ms
+    return VirtualClock(time.loop, at_zero_ms=at_zero_ms)
