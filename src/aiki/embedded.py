@@ -1,7 +1,7 @@
 """`aiki.Server`: a server inside a program or a web application of one's own.
 
-The rule: it opens no port, and costs no web framework until `asgi` is asked for: that is when `aiki.server.api` is
-imported, by name (docs/why.md).
+The rule: it opens no port, and importing it costs neither the server's wing nor a web framework: the one is imported, by
+name, when a server is made, the other when `asgi` is asked for (docs/why.md).
 """
 
 import importlib
@@ -16,12 +16,13 @@ from aiki.clock import Chance, Clock
 from aiki.config import Config
 from aiki.sdk.client import Client
 from aiki.server.principals import ApiKey, Authorize
-from aiki.server.server import Server as Core
 
-__all__ = ["Asgi", "Server"]
+__all__ = ["Asgi", "Server", "on_port"]
 
 ACCESS: Final = "aiki.server.api.access"
+CORE: Final = "aiki.server.server"
 MOUNTED: Final = "aiki.server.api.mounted"
+SERVE: Final = "aiki.server.api.serve"
 
 Event = MutableMapping[str, Any]
 
@@ -97,7 +98,7 @@ class Server:
             "insecure": insecure,
             "origins": tuple(origins),
         }
-        self._core = Core(
+        self._core = importlib.import_module(CORE).Server(
             database,
             clock=clock,
             chance=chance,
@@ -105,6 +106,7 @@ class Server:
             is_embedded=is_embedded,
         )
         self._mounted: Asgi | None = None
+        self._url: str | None = None
 
     async def __aenter__(self) -> Self:
         """Open the database and serve."""
@@ -151,4 +153,25 @@ class Server:
             InvalidInput: `namespace` cannot name one.
         """
         core = self._core
-        return Client(namespace=namespace, transport=core.transport(), clock=core.clock, chance=core.chance)
+        return Client(self._url, namespace=namespace, transport=core.transport(), clock=core.clock, chance=core.chance)
+
+
+@asynccontextmanager
+async def on_port(server: Server, port: int) -> AsyncIterator[None]:
+    """Serve a server's API on a port of this machine's own address, while the block lasts; whoever is refused its file is told.
+
+    Args:
+        server: it has been entered.
+        port: 0 for any that is free.
+
+    Raises:
+        OSError: the port cannot be listened on; `errno.EADDRINUSE` with who holds it.
+    """
+    async with importlib.import_module(SERVE).served(server.asgi, port=port) as place:
+        server._url = place.url
+        server._core.store.tell(url=place.url)
+        try:
+            yield
+        finally:
+            server._url = None
+            server._core.store.tell(url=None)

@@ -5,18 +5,32 @@ them is shorter.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from os import PathLike
-from typing import Any
+from typing import Any, Final, TypedDict, Unpack
 
-from aiki.embedded import Server
+from aiki.embedded import Server, on_port
 from aiki.sdk.client import Client
 from aiki.sdk.convert import Seconds
 from aiki.sdk.workflow import Version
 from aiki.worker.attempts import AroundTask
 from aiki.worker.worker import Context, Worker
 
-__all__ = ["local"]
+__all__ = ["NAME", "WorkerOptions", "local"]
+
+NAME: Final = "local"
+
+
+class WorkerOptions(TypedDict, total=False):
+    """What may be said of the worker within; as of `Worker`."""
+
+    name: str
+    pools: Sequence[str]
+    max_concurrent_runs: int
+    max_parked_runs: int
+    context: Context | None
+    around_task: AroundTask | None
+    shutdown_grace: Seconds
 
 
 @asynccontextmanager
@@ -24,14 +38,9 @@ async def local(
     database: str | PathLike[str] = "aiki.db",
     workflows: Sequence[Version[..., Any, Any]] = (),
     *,
+    port: int | None = None,
     namespace: str = "default",
-    name: str = "local",
-    pools: Sequence[str] = (),
-    max_concurrent_runs: int = 100,
-    max_parked_runs: int = 1000,
-    context: Context | None = None,
-    around_task: AroundTask | None = None,
-    shutdown_grace: Seconds = 10.0,
+    **options: Unpack[WorkerOptions],
 ) -> AsyncIterator[Client]:
     """Run an embedded server and a worker, and give a client for them.
 
@@ -40,12 +49,15 @@ async def local(
     Args:
         database: the SQLite file; `":memory:"` for a throw-away.
         workflows: the versions that are served. With none, runs are accepted and wait.
+        port: where the HTTP API is served too, on this machine's own address: for `aiki runs`, `BlockingClient` and browsers;
+            0 for any port that is free. `client.url` says where. None: nowhere.
         namespace: the namespace of client and worker.
-        name: what the worker is called.
-        pools, max_concurrent_runs, max_parked_runs, context, around_task, shutdown_grace: as of `Worker`.
+        options: `name`, `pools`, `max_concurrent_runs`, `max_parked_runs`, `context`, `around_task`, `shutdown_grace`: as
+            of `Worker`.
 
     Raises:
-        DatabaseInUse: another process, or another `aiki.local`, serves the file.
+        DatabaseInUse: another process, or another `aiki.local`, serves the file; it names the process, and its URL.
+        OSError: the port cannot be listened on; where it is taken, with who holds it.
 
     >>> import asyncio
     >>> from aiki.sdk.run import Run
@@ -61,19 +73,12 @@ async def local(
     >>> asyncio.run(main())
     'Hello Ada'
     """
-    async with Server(database, is_embedded=True) as server, server.client(namespace) as client:
-        if not workflows:
-            yield client
-            return
-        async with Worker(
-            client,
-            workflows,
-            name=name,
-            pools=pools,
-            max_concurrent_runs=max_concurrent_runs,
-            max_parked_runs=max_parked_runs,
-            context=context,
-            around_task=around_task,
-            shutdown_grace=shutdown_grace,
-        ):
-            yield client
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(Server(database, is_embedded=True))
+        if port is not None:
+            await stack.enter_async_context(on_port(server, port))
+        client = await stack.enter_async_context(server.client(namespace))
+        if workflows:
+            options.setdefault("name", NAME)
+            await stack.enter_async_context(Worker(client, workflows, **options))
+        yield client

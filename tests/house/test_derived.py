@@ -5,14 +5,16 @@ What is looked at is what users see: public coroutine methods with their paramet
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import pytest
 
+from aiki.local import WorkerOptions
 from aiki.sdk.blocking import BlockingClient, BlockingHandle, BlockingRuns
 from aiki.sdk.client import Client, Runs
 from aiki.sdk.events import Event
 from aiki.sdk.handle import Handle
+from aiki.worker.worker import Worker
 
 DERIVED: Final[dict[type, type]] = {Handle: BlockingHandle, Runs: BlockingRuns, Client: BlockingClient}
 INSTEAD: Final = {"Handle.events": "send"}
@@ -76,3 +78,12 @@ def test_a_blocking_client_is_made_with_the_same_words() -> None:
 
     assert {name: awaited[name] for name in blocking} == dict(blocking)
     assert set(awaited) - set(blocking) == {"clock", "chance", "wait_ms"}, "what tests hand to the async client"
+
+
+def test_what_can_be_said_of_a_worker_can_be_said_where_it_is_made_for_one() -> None:
+    of_worker = inspect.signature(Worker).parameters
+
+    assert list(WorkerOptions.__annotations__) == [name for name in of_worker if name not in ("client", "workflows")]
+    assert get_type_hints(WorkerOptions) == {
+        name: hint for name, hint in get_type_hints(Worker.__init__).items() if name in WorkerOptions.__annotations__
+    }

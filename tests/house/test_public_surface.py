@@ -5,6 +5,8 @@ method that such a class brings from this package.
 """
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import aiki
@@ -30,6 +32,22 @@ def test_every_exported_function_and_class_has_a_docstring() -> None:
 
 def test_every_public_method_of_an_exported_class_has_a_docstring() -> None:
     assert sorted({name for name, value in _methods() if not (inspect.getdoc(value) or "").strip()}) == []
+
+
+def test_importing_it_costs_no_server_no_database_and_no_web_framework() -> None:
+    heavy = (
+        "aiki.engine",
+        "aiki.store",
+        "aiki.server.server",
+        "sqlite3",
+        "starlette",
+        "uvicorn",
+        "aiohttp",
+        "cyclopts",
+    )
+    program = f"import sys, aiki; print([name for name in {heavy} if name in sys.modules])"
+
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
 
 
 def _methods() -> Iterator[tuple[str, object]]:

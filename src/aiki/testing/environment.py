@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from os import PathLike
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from aiki.clock import Chance
 from aiki.config import Config
+from aiki.local import NAME, WorkerOptions
 from aiki.sdk.client import Client
-from aiki.sdk.convert import Seconds, instant_ms
+from aiki.sdk.convert import instant_ms
 from aiki.sdk.workflow import Version
 from aiki.server.server import Server
 from aiki.testing.virtual import BEGINNING_MS, VirtualClock, VirtualTime, virtual_time
-from aiki.worker.attempts import AroundTask
-from aiki.worker.worker import Context, Worker
+from aiki.worker.worker import Worker
 
 __all__ = ["Environment", "local"]
 
@@ -52,11 +52,7 @@ async def local(
     now: datetime | None = None,
     seed: int | str | None = None,
     namespace: str = "default",
-    max_concurrent_runs: int = 100,
-    max_parked_runs: int = 1000,
-    context: Context | None = None,
-    around_task: AroundTask | None = None,
-    shutdown_grace: Seconds = 10.0,
+    **options: Unpack[WorkerOptions],
 ) -> AsyncIterator[Environment]:
     """Run the whole platform in virtual time, and give a client that can move the time.
 
@@ -68,7 +64,8 @@ async def local(
         database: a file, where a test opens one again; otherwise memory.
         now: the aware moment at which it begins; by default one in 2023, and after that where the loop's time has got to.
         seed: makes ids and jitter the same each time; None for others each time.
-        namespace, max_concurrent_runs, max_parked_runs, context, around_task, shutdown_grace: as of `aiki.local`.
+        namespace: the namespace of client and worker.
+        options: those of the worker, as of `aiki.local`.
 
     Raises:
         RuntimeError: the running loop is not one of asyncio's own, and its time cannot be made virtual.
@@ -97,17 +94,8 @@ async def local(
             Environment(namespace=namespace, transport=server.transport(), clock=clock, chance=chance, wait_ms=WAIT_MS)
         )
         if workflows:
-            worker = Worker(
-                env,
-                workflows,
-                name="local",
-                max_concurrent_runs=max_concurrent_runs,
-                max_parked_runs=max_parked_runs,
-                context=context,
-                around_task=around_task,
-                shutdown_grace=shutdown_grace,
-            )
-            await stack.enter_async_context(worker)
+            options.setdefault("name", NAME)
+            await stack.enter_async_context(Worker(env, workflows, **options))
         yield env
 
 
