@@ -324,7 +324,7 @@ PLANS: Final = {
     ("read", "next_alarm"): "USING COVERING INDEX runs_alarm",
     ("read", "due_runs"): "USING INDEX runs_alarm",
     ("read", "expired_sessions"): "USING INDEX sessions_live",
-    ("read", "is_ready"): "USING INDEX runs_queued",
+    ("read", "ready_queues"): "USING INDEX runs_queued",
     ("read", "undelivered"): "USING INDEX runs_queued",
     ("save", "delete_results"): "USING INDEX inbox_result",
     ("save", "clear_waiters"): "USING COVERING INDEX waiters_run",

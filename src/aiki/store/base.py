@@ -20,6 +20,7 @@ __all__ = [
     "HISTORY_ROWS",
     "IDS_MAX",
     "JOURNAL_BYTES",
+    "JOURNAL_ROWS",
     "PAGE_ROWS_MAX",
     "ClaimRows",
     "Decision",
@@ -29,7 +30,8 @@ __all__ = [
     "Transaction",
 ]
 
-JOURNAL_BYTES: Final = 256 * 1024  # of journal in one assignment or page
+JOURNAL_BYTES: Final = 256 * 1024  # of journal in one assignment or page; counted in characters
+JOURNAL_ROWS: Final = 2_000  # entries in one assignment or page
 PAGE_ROWS_MAX: Final = 500  # runs on one page of a list
 HISTORY_ROWS: Final = 1_000  # moves in one answer
 IDS_MAX: Final = 10_000  # ids in one read

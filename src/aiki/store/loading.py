@@ -7,19 +7,18 @@ rows of runs are read in one statement.
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from aiki.clock import Clock
-from aiki.model.journal import Mail
+from aiki.model.journal import Entry, Mail
 from aiki.model.lifecycle import Status
 from aiki.model.run import Cascade, RunEnd, RunRow, Waiter
 from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS, MAIL_ROWS, Keys, WorkingSet
 from aiki.store import rows
-from aiki.store.base import ClaimRows
-from aiki.store.reading import entries_up_to
+from aiki.store.base import JOURNAL_BYTES, JOURNAL_ROWS, ClaimRows
 from aiki.store.sql import statements
 
 __all__ = ["load", "read_claims"]
@@ -150,7 +149,7 @@ def _newest_ms(ws: WorkingSet) -> int:
     return newest_ms
 
 
-def _attempt(run: RunRow, *, after: int = 0) -> Mapping[str, str | int]:
+def _attempt(run: RunRow, *, after: int = 0) -> dict[str, str | int]:
     return {"run_id": run.id, "chapter": run.chapter, "attempt": run.attempt, "after": after}
 
 
@@ -185,13 +184,18 @@ def _claimed(connection: sqlite3.Connection, ws: WorkingSet, run_id: str, *, onl
         new = ws.new_runs[run_id]
         return ClaimRows(mail, new.input, new.tags)
     input_, tags = connection.execute(LOAD["input"], {"run_id": run_id}).fetchone()
-    entries, has_more = entries_up_to(connection.execute(LOAD["journal"], _attempt(run))) if run.seq else ((), False)
+    entries = _first_page(connection, run) if run.seq else ()
     waits = connection.execute(LOAD["waits"], {"run_id": run_id}) if run.waits else ()
     return ClaimRows(
         mail,
         rows.payload_of(input_),
         rows.tags_of(tags),
         entries,
-        has_more,
+        bool(entries) and entries[-1].seq < run.seq,
         tuple(sorted((rows.wait_of(wait) for (wait,) in waits), key=lambda wait: wait.order)),
     )
+
+
+def _first_page(connection: sqlite3.Connection, run: RunRow) -> tuple[Entry, ...]:
+    cut = {"until": JOURNAL_ROWS, "bytes_max": JOURNAL_BYTES}
+    return tuple(rows.entry_of(entry) for (entry,) in connection.execute(LOAD["journal_page"], _attempt(run) | cut))

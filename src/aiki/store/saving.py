@@ -1,21 +1,21 @@
 """The changes of a working set become rows.
 
 The rule: only what changed is written, in the order of `save`: what was there goes before what comes, so that a wait
-closed and opened again within one batch stands, and inserts of runs are sorted by id.
+closed and opened again within one batch stands. Rows that two servers may write at once are sorted by their keys.
 """
 
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from aiki.model.run import RunRow
+from aiki.model.run import NewRun, RunRow
 from aiki.model.working_set import WorkingSet
 from aiki.store import rows
 from aiki.store.base import StoreRefused
 from aiki.store.rows import Columns
 from aiki.store.sql import statements
 
-__all__ = ["save"]
+__all__ = ["changes", "save"]
 
 SAVE: Final = statements("save", dialect="sqlite")
 
@@ -38,7 +38,7 @@ def save(connection: sqlite3.Connection, ws: WorkingSet, *, loaded: dict[str, Ru
         StoreRefused: a row cannot be kept; the transaction is to be rolled back.
     """
     before = connection.total_changes
-    for name, changed in _changes(ws, loaded):
+    for name, changed in changes(ws, loaded):
         try:
             values = list(changed)
             if values:
@@ -48,7 +48,7 @@ def save(connection: sqlite3.Connection, ws: WorkingSet, *, loaded: dict[str, Ru
     return connection.total_changes != before
 
 
-def _changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, Iterable[Columns]]]:
+def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, Iterable[Columns]]]:
     """Yield the statements with their rows. Rows are made only as they are needed: making them may fail too."""
     yield from _run_changes(ws, loaded)
     yield "update_inputs", ((rows.text_or_none(payload), run_id) for run_id, payload in ws.new_inputs.items())
@@ -70,9 +70,10 @@ def _changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, I
     yield "delete_waiters", ((w.target_id, w.run_id, w.ordinal) for w in ws.removed_waiters)
     yield "insert_waiters", ((w.target_id, w.run_id, w.ordinal) for w in ws.new_waiters)
     yield from _mail_changes(ws)
-    yield "upsert_sessions", (rows.session_columns(row) for row in ws.changed_sessions.values())
+    yield "upsert_sessions", (rows.session_columns(row) for _, row in sorted(ws.changed_sessions.items()))
     yield "upsert_workflows", _announced(ws)
-    yield "upsert_values", ((v.run_id, v.name, rows.text_or_none(v.payload)) for v in ws.new_values)
+    values = {(v.run_id, v.name): v for v in ws.new_values}  # the last one counts
+    yield "upsert_values", ((v.run_id, v.name, rows.text_or_none(v.payload)) for v in values.values())
     yield (
         "insert_history",
         ((h.run_id, h.at_ms, h.old and str(h.old), str(h.new), str(h.reason), h.note) for h in ws.history),
@@ -90,7 +91,7 @@ def _run_changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[st
             move.append((*rows.advanced(row), *position, run_id))
     yield "advance_runs", advance
     yield "move_runs", move
-    new_runs = sorted(ws.new_runs.items())
+    new_runs = sorted(ws.new_runs.items(), key=_unique_key)
     yield "insert_runs", (rows.run_columns(new.row) for _, new in new_runs)
     yield (
         "insert_inputs",
@@ -102,30 +103,44 @@ def _run_changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[st
     )
 
 
+def _unique_key(item: tuple[str, NewRun]) -> tuple[bool, str, str, str, str]:
+    """Return the order in which runs are inserted: that of the keys that two servers may want to take at once."""
+    run_id, row = item[0], item[1].row
+    return row.reference_id is None, row.namespace, row.workflow, row.reference_id or "", run_id
+
+
 def _mail_changes(ws: WorkingSet) -> Iterable[tuple[str, Iterable[Columns]]]:
+    unread = set(ws.unread_mail)
+    read = set(ws.read_mail) - unread
+    new = {(run_id, mail.number) for run_id, mail in ws.new_mail}
     yield "clear_results", _each(ws.cleared_waiters)
     yield "delete_results", ws.removed_mail
     yield (
         "insert_mail",
-        ((run_id, m.number, m.id, str(m.kind), m.name, m.ordinal, rows.text(m)) for run_id, m in ws.new_mail),
+        (
+            (run_id, m.number, m.id, str(m.kind), m.name, m.ordinal, int((run_id, m.number) in read), rows.text(m))
+            for run_id, m in ws.new_mail
+        ),
     )
-    yield "read_mail", ws.read_mail
-    yield "unread_mail", ws.unread_mail
+    yield "read_mail", sorted(read - new)
+    yield "unread_mail", sorted(unread - new)
 
 
 def _announced(ws: WorkingSet) -> Iterable[Columns]:
+    """Return the announced versions: each once, as it was announced last, and in order, which is that of their locks."""
+    found: dict[tuple[str, str, str], Columns] = {}
     for announce in ws.new_announcements:
         for version in announce.versions:
-            yield (
-                announce.namespace,
-                version.workflow,
-                version.version,
+            key = (announce.namespace, version.workflow, version.version)
+            found[key] = (
+                *key,
                 rows.text_or_none(version.input_schema),
                 rows.text_or_none(version.output_schema),
                 rows.text(version.events),
                 announce.worker,
                 ws.now_ms,
             )
+    return (found[key] for key in sorted(found))
 
 
 def _each(run_ids: Sequence[str]) -> Iterable[Columns]:

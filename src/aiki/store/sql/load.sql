@@ -1,5 +1,5 @@
 -- What a transaction loads: the rows that its keys name. Those of runs come in the order of model/run.py, RunRow.
--- :ids is a JSON array of text.
+-- :ids is a JSON array of text on SQLite, an array on Postgres.
 
 -- name: runs
 -- The runs of :ids that are there.
@@ -8,7 +8,8 @@ SELECT id, namespace, workflow, version, pool, reference_id, input_hash, parent_
        priority, session_id, parked_on, claimed_poll, crashes, cancel, cancel_reason, cancel_delivered, timeout_ms,
        timeout_at_ms, retry, clock_ms, why, has_children, cascade, created_at_ms, started_at_ms, finished_at_ms
   FROM runs
- WHERE id IN (SELECT value FROM json_each(:ids))
+ WHERE id IN (SELECT value FROM json_each(:ids))                                          -- [sqlite]
+ WHERE id = ANY(:ids::uuid[])                                                             -- [postgres]
  ORDER BY id
    FOR UPDATE                                   -- [postgres]
 
@@ -79,7 +80,8 @@ SELECT ends.run_id, ends.status, ends.output, ends.error
 -- The sessions of :ids, in the order of model/run.py, SessionRow.
 SELECT id, namespace, worker, poll, expires_at_ms, suspect_run_id, is_over
   FROM sessions
- WHERE id IN (SELECT value FROM json_each(:ids))
+ WHERE id IN (SELECT value FROM json_each(:ids))                                          -- [sqlite]
+ WHERE id = ANY(:ids::uuid[])                                                             -- [postgres]
  ORDER BY id
    FOR UPDATE                                   -- [postgres]
 
@@ -129,6 +131,21 @@ SELECT entry
    AND chapter = :chapter
    AND attempt = :attempt
    AND seq > :after
+ ORDER BY seq
+
+-- name: journal_page
+-- Entries of one attempt of one chapter of a run, in order: those above :after up to :until, of which the first is always
+-- there, and the others as long as they are not longer than :bytes_max together.
+SELECT entry
+  FROM (SELECT entry, seq, sum(length(entry)) OVER (ORDER BY seq) AS size
+          FROM journal
+         WHERE run_id = :run_id
+           AND chapter = :chapter
+           AND attempt = :attempt
+           AND seq > :after
+           AND seq <= :until) AS page
+ WHERE size <= :bytes_max
+    OR seq = :after + 1
  ORDER BY seq
 
 -- name: input

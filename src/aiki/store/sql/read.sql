@@ -1,5 +1,5 @@
 -- Plain reads, outside of any transaction. Those of people end with what RunInfo needs; those of the server's loops
--- (alarms, sessions, queues) give ids, which are judged again under the lock.
+-- (alarms, sessions, queues) give ids, which are judged again under the lock. Reads use statements of load.sql too.
 
 -- name: info
 -- One run as people see it, payloads included.
@@ -23,7 +23,7 @@ SELECT id
 
 -- name: list
 -- A page of runs, newest first, without payloads: at most :limit after the run that was created at :before_ms with the
--- id :before_id. store/reading.py puts the wanted filters in the place of the marked line.
+-- id :before_id. The conditions that are wanted, `where_...` below, go in the place of the marked line.
 SELECT id, namespace, workflow, version, status, created_at_ms, pool, priority, reference_id, parent_id, root_id,
        attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms,
        (SELECT tags FROM inputs WHERE inputs.run_id = runs.id),
@@ -36,7 +36,7 @@ SELECT id, namespace, workflow, version, status, created_at_ms, pool, priority, 
  LIMIT :limit
 
 -- name: count
--- How many runs there are, by status. Filters as in list.
+-- How many runs there are, by status. Conditions as in list.
 SELECT status, count(*)
   FROM runs
  WHERE namespace = :namespace
@@ -48,7 +48,8 @@ SELECT status, count(*)
 SELECT runs.id, ends.status, ends.output, ends.error
   FROM runs
   LEFT JOIN ends ON ends.run_id = runs.id AND ends.status = runs.status
- WHERE runs.id IN (SELECT value FROM json_each(:ids))
+ WHERE runs.id IN (SELECT value FROM json_each(:ids))                                     -- [sqlite]
+ WHERE runs.id = ANY(:ids::uuid[])                                                        -- [postgres]
    AND namespace = :namespace
 
 -- name: announcements
@@ -62,7 +63,8 @@ SELECT namespace, workflow, version, input_schema, output_schema, events
 -- Of the runs of :ids, those that are there, with the version that each is pinned to.
 SELECT id, namespace, workflow, version
   FROM runs
- WHERE id IN (SELECT value FROM json_each(:ids))
+ WHERE id IN (SELECT value FROM json_each(:ids))                                          -- [sqlite]
+ WHERE id = ANY(:ids::uuid[])                                                             -- [postgres]
 
 -- name: journal_place
 -- Where a run's journal stands.
@@ -133,16 +135,21 @@ SELECT DISTINCT session_id
    AND is_over = 1
  LIMIT :limit
 
--- name: is_ready
--- Whether a run waits in a queue.
-SELECT 1
-  FROM runs
- WHERE status = 'queued'
-   AND namespace = :namespace
-   AND workflow = :workflow
-   AND version = :version
-   AND pool = :pool
- LIMIT 1
+-- name: ready_queues
+-- Those of some queues in which runs wait. On SQLite, :rows is a JSON array of arrays.
+SELECT namespace, workflow, version, pool
+  FROM rows(namespace text, workflow text, version text, pool text)                       -- [postgres]
+  FROM (SELECT json_extract(value, '$[0]') AS namespace, json_extract(value, '$[1]') AS workflow,       -- [sqlite]
+               json_extract(value, '$[2]') AS version, json_extract(value, '$[3]') AS pool              -- [sqlite]
+          FROM json_each(:rows)) AS rows                                                  -- [sqlite]
+ WHERE EXISTS (
+       SELECT 1
+         FROM runs
+        WHERE status = 'queued'
+          AND runs.namespace = rows.namespace
+          AND runs.workflow = rows.workflow
+          AND runs.version = rows.version
+          AND runs.pool = rows.pool)
 
 -- name: undelivered
 -- Runs that have been queued since before :due_before_ms, at most :limit.
@@ -151,3 +158,35 @@ SELECT id
  WHERE status = 'queued'
    AND due_at_ms <= :due_before_ms
  LIMIT :limit
+
+-- name: where_workflow
+-- Conditions on runs, put together by store/reading.py.
+workflow = :workflow
+
+-- name: where_version
+version = :version
+
+-- name: where_reference_id
+reference_id = :reference_id
+
+-- name: where_parent_id
+parent_id = :parent_id
+
+-- name: where_after_ms
+started_at_ms >= :after_ms
+
+-- name: where_until_ms
+started_at_ms < :until_ms
+
+-- name: where_statuses
+status IN (SELECT value FROM json_each(:statuses))                                        -- [sqlite]
+status = ANY(:statuses::text[])                                                           -- [postgres]
+
+-- name: where_tags
+-- All of :tags, a JSON object of text.
+NOT EXISTS (
+       SELECT 1
+         FROM json_each(:tags) AS wanted                                                  -- [sqlite]
+         FROM json_each_text(:tags::json) AS wanted (key, value)                          -- [postgres]
+        WHERE NOT EXISTS (SELECT 1 FROM tags WHERE tags.namespace = runs.namespace AND tags.name = wanted.key
+                             AND tags.value = wanted.value AND tags.run_id = runs.id))

@@ -1,5 +1,9 @@
--- What a transaction writes, each statement for many rows at once. Parameters are in the order of the columns.
--- store/saving.py gives the order of the statements: what goes before what comes.
+-- What a transaction writes, each statement for many rows at once. Values are in the order of the places.
+-- store/saving.py gives the order of the statements: what goes before what comes. Postgres does all DELETEs in one step and
+-- all else in a second, and within a step no two statements may touch the same row.
+--
+-- Each is written as for one row, `INSERT ... VALUES (?, ...)`, `UPDATE t SET a = ? ... WHERE b = ?` or `DELETE FROM t WHERE
+-- a = ?`; store/sql/rewriting.py makes of it what Postgres does for many.
 
 -- name: insert_runs
 -- New runs, whole.
@@ -108,9 +112,9 @@ DELETE FROM inbox
    AND is_read = 0 AND kind = 'child_result'
 
 -- name: insert_mail
--- Messages, unread.
+-- Messages. One may have been read in the transaction that brought it.
 INSERT INTO inbox (run_id, number, message_id, kind, name, ordinal, is_read, mail)
-VALUES (?, ?, ?, ?, ?, ?, 0, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: read_mail
 -- Messages that were delivered to the code.

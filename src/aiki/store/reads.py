@@ -1,0 +1,110 @@
+"""The reads of a store, as its callers know them, for whichever database answers.
+
+The rule: a read is written once, in store/reading.py; a store only says how its questions are answered (`_read`).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import TypeVar
+
+from msgspec import Raw
+
+from aiki.model.lifecycle import Status
+from aiki.model.run import Queue
+from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.wire import Finished, JournalPage, VersionInfo
+from aiki.model.working_set import History
+from aiki.store import reading
+from aiki.store.base import DueRun
+from aiki.store.reading import Reading
+
+__all__ = ["Reads"]
+
+T = TypeVar("T")
+
+
+class Reads(ABC):
+    """What people and the server's loops read; `Store` says what each returns."""
+
+    @abstractmethod
+    async def _read(self, reading: Reading[T]) -> T:
+        """Answer the questions of a read, and return what it returns."""
+
+    # --------------------------------------------------------------------------------------------- reads for people
+
+    async def info(self, namespace: str, run_id: str) -> RunInfo | None:
+        """Return a run with payloads and open waits."""
+        return await self._read(reading.info(namespace, run_id))
+
+    async def by_reference(self, namespace: str, workflow: str, reference_id: str) -> RunInfo | None:
+        """Return the run that bears a reference id."""
+        return await self._read(reading.by_reference(namespace, workflow, reference_id))
+
+    async def list_runs(self, runs: RunFilter) -> RunPage:
+        """Return a page of runs, newest first."""
+        return await self._read(reading.list_runs(runs))
+
+    async def count(self, runs: RunFilter) -> dict[Status, int]:
+        """Return how many runs there are, by status."""
+        return await self._read(reading.count(runs))
+
+    async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
+        """Return what a run published under a name."""
+        return await self._read(reading.value(namespace, run_id, name=name))
+
+    async def journal(self, namespace: str, run_id: str, *, after_seq: int) -> JournalPage | None:
+        """Return a page of the journal of a run's current attempt and chapter."""
+        return await self._read(reading.journal(namespace, run_id, after_seq=after_seq))
+
+    async def history(self, run_id: str) -> list[History]:
+        """Return how a run came to where it stands."""
+        return await self._read(reading.history(run_id))
+
+    # ---------------------------------------------------------------------------------------- reads for the server
+
+    async def ends(self, namespace: str, run_ids: Collection[str]) -> dict[str, Finished | None]:
+        """Return how runs ended, None for those that have not."""
+        return await self._read(reading.ends(namespace, run_ids))
+
+    async def fetch(self, run_id: str, *, session_id: str, epoch: int, after_seq: int) -> JournalPage | None:
+        """Return a page of the journal of a run that a session owns under `epoch`."""
+        return await self._read(reading.fetch(run_id, session_id=session_id, epoch=epoch, after_seq=after_seq))
+
+    async def announcements(self, *, limit: int) -> list[tuple[str, VersionInfo]]:
+        """Return what workers have announced, the newest first."""
+        return await self._read(reading.announcements(limit=limit))
+
+    async def versions_of(self, run_ids: Collection[str]) -> dict[str, tuple[str, str, str]]:
+        """Return namespace, workflow and version of runs."""
+        return await self._read(reading.versions_of(run_ids))
+
+    async def next_alarm_ms(self) -> int | None:
+        """Return when the nearest alarm of any run is due."""
+        return await self._read(reading.moment_ms("next_alarm"))
+
+    async def due_runs(self, *, now_ms: int, limit: int) -> list[DueRun]:
+        """Return runs whose alarm is due, earliest first."""
+        return await self._read(reading.due_runs(now_ms=now_ms, limit=limit))
+
+    async def expired_sessions(self, *, now_ms: int, limit: int) -> list[str]:
+        """Return sessions that were not renewed in time."""
+        return await self._ids("expired_sessions", now_ms=now_ms, limit=limit)
+
+    async def live_sessions(self, *, limit: int) -> list[str]:
+        """Return sessions that are not over."""
+        return await self._ids("live_sessions", limit=limit)
+
+    async def unreturned_sessions(self, *, limit: int) -> list[str]:
+        """Return sessions that are over while runs are still theirs."""
+        return await self._ids("unreturned_sessions", limit=limit)
+
+    async def ready_queues(self, queues: Collection[Queue]) -> list[Queue]:
+        """Return those of `queues` in which runs wait."""
+        return await self._read(reading.ready_queues(queues))
+
+    async def undelivered(self, *, due_before_ms: int, limit: int) -> list[str]:
+        """Return runs that have been queued since before a moment."""
+        return await self._ids("undelivered", due_before_ms=due_before_ms, limit=limit)
+
+    async def _ids(self, statement: str, **named: int) -> list[str]:
+        return await self._read(reading.ids(statement, **named))
