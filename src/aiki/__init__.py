@@ -41,6 +41,7 @@ from aiki.sdk.run import Run, SleepResult
 from aiki.sdk.task import Task, task
 from aiki.sdk.workflow import Version, Workflow, workflow
 from aiki.server.principals import ApiKey, Principal, Role
+from aiki.worker.subscribers import RedisSubscriber
 from aiki.worker.worker import Worker
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "NotSerializable",
     "PayloadTooLarge",
     "Principal",
+    "RedisSubscriber",
     "ReferenceConflict",
     "Retry",
     "RetryAfter",

@@ -54,6 +54,8 @@ class Server:
 
     Args:
         database: a path, `sqlite:///path`, or `:memory:` for a throw-away.
+        redis: where what is ready is shown to workers that have a `RedisSubscriber`, and what changes to other servers:
+            `redis://host:6379/0`, `rediss://` for TLS. Needs `aiki[redis]`.
         authorize: tells who sends a `starlette.requests.Request` that bears none of the keys; it returns a `Principal`,
             or raises `Unauthorized`. May be `async`.
         api_keys: keys that open everything, as `aiki server --new-key` prints them; or `ApiKey.of(key, principal)`.
@@ -83,6 +85,7 @@ class Server:
         self,
         database: str | PathLike[str] = "sqlite:///aiki.db",
         *,
+        redis: str | None = None,
         authorize: Authorize | None = None,
         api_keys: Iterable[str | ApiKey] = (),
         insecure: bool = False,
@@ -103,6 +106,7 @@ class Server:
             clock=clock,
             chance=chance,
             config=config or Config.from_environment(os.environ),
+            redis=redis,
             is_embedded=is_embedded,
         )
         self._mounted: Asgi | None = None

@@ -2,12 +2,12 @@
 
 from msgspec.structs import replace
 
-from aiki.engine.commands import Start
+from aiki.engine.commands import Poll, Start
 from aiki.engine.dispatch import Offer
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
-from aiki.model.wire import RunOptions
-from tests.engine.world import QUEUE, World, event_wait, start_run
+from aiki.model.wire import PollRequest, RunOptions
+from tests.engine.world import LEASE_MS, QUEUE, World, event_wait, start_run
 
 OTHER = Queue("default", "other", "1.0.0", "")
 
@@ -179,3 +179,24 @@ def test_each_claim_adds_one_to_the_epoch_and_counts_turns_anew(world: World) ->
     world.claim(run_id, world.session())
 
     assert (world.row(run_id).epoch, world.row(run_id).turn) == (epoch + 1, 0)
+
+
+def test_a_worker_that_finds_its_work_itself_is_handed_only_what_it_found(world: World) -> None:
+    other, found = world.start(), world.start()
+    session_id = world.session()
+    poll = PollRequest(session_id, 1, (QUEUE,), 5, found=(found,))
+
+    world.do(Poll(poll, LEASE_MS), offers=[Offer(session_id, (QUEUE,), 5, only=frozenset({found}))], touched=[other])
+
+    assert _claimed(world) == [found]
+    assert world.row(other).status is Status.QUEUED
+
+
+def test_what_was_found_and_is_taken_is_handed_to_nobody(world: World) -> None:
+    found = world.running()
+    session_id = world.session()
+    poll = PollRequest(session_id, 1, (QUEUE,), 5, found=(found,))
+
+    world.do(Poll(poll, LEASE_MS), offers=[Offer(session_id, (QUEUE,), 5, only=frozenset({found}))])
+
+    assert _claimed(world) == []

@@ -147,6 +147,27 @@ async def test_sessions_are_found_live_expired_and_with_runs_still_to_return(wor
     assert await world.store.unreturned_sessions(limit=10) == ["over"]
 
 
+async def test_what_waits_is_read_queue_by_queue_in_the_order_of_its_queue(world: StoreWorld) -> None:
+    rows = [
+        world.row(status=Status.QUEUED, due_at_ms=30),
+        world.row(status=Status.QUEUED, due_at_ms=20),
+        world.row(status=Status.QUEUED, due_at_ms=25, priority=1),
+        world.row(status=Status.QUEUED, due_at_ms=20, pool="gpu"),
+        world.row(status=Status.QUEUED, due_at_ms=40, pool="gpu"),
+        world.row(status=Status.SLEEPING, alarm_at_ms=9),
+    ]
+    for row in rows:
+        await world.insert(row)
+
+    found = await world.store.waiting_runs(due_before_ms=39, limit=2)
+
+    assert [(run.id, run.queue.pool, run.priority, run.due_at_ms) for run in found] == [
+        (rows[2].id, "", 1, 25),
+        (rows[1].id, "", 0, 20),
+        (rows[3].id, "gpu", 0, 20),
+    ]
+
+
 async def test_queues_with_ready_runs_are_found_and_what_lies_there_too_long(world: StoreWorld) -> None:
     old = await world.run(due_at_ms=10)
     await world.run(due_at_ms=20)

@@ -27,6 +27,7 @@ def server(
     host: str = "localhost",
     port: int = PORT_DEFAULT,
     unix: str | None = None,
+    redis: str | None = None,
     api_key: Annotated[list[str] | None, Parameter(negative=())] = None,
     insecure: Annotated[bool, FLAG] = False,
     new_key: Annotated[bool, FLAG] = False,
@@ -48,6 +49,8 @@ def server(
         host: Where to listen. Beyond this machine only with API keys, or with --insecure.
         port: 0 for any that is free.
         unix: Listen on this path instead of a port; only you may connect.
+        redis: Show ready runs in this Redis, for workers with a RedisSubscriber: redis://host:6379/0, rediss:// for TLS. By
+            default AIKI_REDIS. What it holds can be lost at any time.
         api_key: A key that opens everything; may be given more than once. Better: AIKI_API_KEYS, with commas between,
             since others on this machine can read command lines.
         insecure: Answer anybody from anywhere, on a network that is yours alone.
@@ -58,10 +61,10 @@ def server(
         return 0
 
     async def serve() -> int:
-        async with serving(database, host=host, port=port, unix=unix, api_keys=api_key or (), is_insecure=insecure) as (
-            _,
-            place,
-        ):
+        served = serving(
+            database, host=host, port=port, unix=unix, api_keys=api_key or (), is_insecure=insecure, redis=redis
+        )
+        async with served as (_, place):
             logger.info("Aiki serves %s on %s. Ctrl-C stops it.", database, place.url)
             try:
                 await asyncio.Event().wait()

@@ -23,6 +23,7 @@ from aiki.server.server import Server
 __all__ = ["API_KEYS", "serving"]
 
 API_KEYS: Final = "AIKI_API_KEYS"
+REDIS: Final = "AIKI_REDIS"
 
 
 @asynccontextmanager
@@ -34,10 +35,12 @@ async def serving(
     unix: str | None = None,
     api_keys: Sequence[str] = (),
     is_insecure: bool = False,
+    redis: str | None = None,
 ) -> AsyncIterator[tuple[Server, Place]]:
     """Serve a database while the block lasts.
 
     Args:
+        redis: where ready runs are shown to workers; by default AIKI_REDIS, else nowhere.
         api_keys: more of them may stand in AIKI_API_KEYS, with commas or spaces between.
 
     Raises:
@@ -50,7 +53,8 @@ async def serving(
         config = Config.from_environment(os.environ)
         if unix is None:
             check_exposure(host, access)
-        server = Server(database, clock=clock, chance=chance, config=config)
+        redis = redis or os.environ.get(REDIS) or None
+        server = Server(database, clock=clock, chance=chance, config=config, redis=redis)
     except (AikiError, ValueError) as error:
         raise Refusal(str(error)) from error
     api = Api(

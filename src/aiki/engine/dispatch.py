@@ -24,11 +24,12 @@ __all__ = ["Offer", "assign"]
 
 
 class Offer(Struct):
-    """A worker's poll that waits for work. `capacity` falls with each run that it is given."""
+    """A worker's poll that waits for work. `capacity` falls with each run that it is given; `only` those it may get."""
 
     session_id: str
     queues: tuple[Queue, ...]
     capacity: int
+    only: frozenset[str] | None = None
 
 
 def assign(
@@ -67,6 +68,7 @@ def assign(
         if not takers:
             continue
         row = runs.popleft()
+        takers = [offer for offer in takers if offer.only is None or row.id in offer.only]
         taker = _taker(ws, row, takers)
         is_kept = row.parked_on in returning and now_ms - (row.due_at_ms or 0) < keeper_wait_ms
         if taker is not None and (taker.session_id == row.parked_on or not is_kept):

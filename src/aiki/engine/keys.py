@@ -105,6 +105,7 @@ def _ask(request: Control, keys: Keys) -> None:
 def _poll(request: PollRequest, keys: Keys) -> None:
     keys.sessions.add(request.session_id)
     keys.owned.add(request.session_id)
+    keys.runs.update(request.found)
     for held in request.held:
         keys.runs.add(held.run_id)
         keys.mail(held.run_id, after=held.mail)

@@ -179,7 +179,8 @@ class Executing(Message, frozen=True):
 class PollRequest(Message, frozen=True):
     """Renew the session, state what is held, and ask for work. `number` rises by one with every poll of a session.
 
-    `queues` may be empty (no capacity): the poll then only renews and brings mail.
+    `queues` may be empty (no capacity): the poll then only renews and brings mail. With `found`, runs that the worker
+    has found by itself, it is handed these alone, as far as they wait in one of its queues.
     """
 
     session_id: str
@@ -189,6 +190,7 @@ class PollRequest(Message, frozen=True):
     held: tuple[Held, ...] = ()
     executing: tuple[Executing, ...] = ()
     wait_ms: int = 2000
+    found: tuple[str, ...] = ()
 
 
 class Assignment(Message, frozen=True):
@@ -258,7 +260,11 @@ class Lost(Message, frozen=True):
 
 
 class PollAnswer(Message, frozen=True):
-    """What a poll brings. `session_over`: the session has ended; open a new one and drop everything."""
+    """What a poll brings.
+
+    `session_over`: the session has ended; open a new one and drop everything. `is_published`: what is ready is published
+    where workers can find it by themselves.
+    """
 
     now_ms: int
     lease_ms: int
@@ -266,6 +272,7 @@ class PollAnswer(Message, frozen=True):
     mail: tuple[NewMail, ...] = ()
     lost: tuple[Lost, ...] = ()
     session_over: bool = False
+    is_published: bool = False
 
 
 class ChildStart(Message, frozen=True):

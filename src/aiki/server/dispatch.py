@@ -21,6 +21,7 @@ from aiki.model.lifecycle import Status
 from aiki.model.run import Queue, RunRow
 from aiki.model.wire import Assignment, Lost, NewMail, PollAnswer, PollRequest
 from aiki.model.working_set import MAIL_ROWS, Claim, Keys, WorkingSet
+from aiki.server.hints import Board
 from aiki.server.presence import Presence
 from aiki.store.base import ClaimRows, Transaction
 
@@ -42,10 +43,17 @@ class OpenPoll:
         self.is_waiting = False
         self.timer: asyncio.TimerHandle | None = None
 
+        self.only = frozenset(request.found) if request.found else None
+
     @property
     def wants_runs(self) -> bool:
         """Whether it takes runs."""
         return self.request.capacity > 0 and bool(self.request.queues) and not self.answer.done()
+
+    @property
+    def is_served_from_queues(self) -> bool:
+        """Whether it takes whatever is ready, and not only what its worker has found."""
+        return self.wants_runs and self.only is None
 
 
 class Offering(Struct, frozen=True):
@@ -63,7 +71,7 @@ class Offering(Struct, frozen=True):
     def offers(self, refused: Collection[str]) -> list[Offer]:
         """Return fresh offers, but for sessions whose own poll was refused in the same batch."""
         return [
-            Offer(poll.request.session_id, poll.request.queues, poll.request.capacity)
+            Offer(poll.request.session_id, poll.request.queues, poll.request.capacity, only=poll.only)
             for poll in self.polls
             if poll.request.session_id not in refused
         ]
@@ -76,8 +84,9 @@ class Dispatch:
         is_wanted: a transaction is wanted though no command is: runs may be ready that somebody waits for.
     """
 
-    def __init__(self, *, presence: Presence, clock: Clock, config: Config) -> None:
+    def __init__(self, *, presence: Presence, clock: Clock, config: Config, board: Board | None = None) -> None:
         self._presence = presence
+        self._board = board
         self._clock = clock
         self._config = config
         self._open: dict[str, OpenPoll] = {}
@@ -151,7 +160,7 @@ class Dispatch:
         ][: self._config.offered_polls_max]
         capacity: dict[Queue, int] = defaultdict(int)
         for poll in polls:
-            for queue in poll.request.queues:
+            for queue in poll.request.queues if poll.only is None else ():
                 if queue not in self._empty:
                     capacity[queue] += poll.request.capacity
         most = max(1, self._config.claimed_rows_max // max(1, len(capacity)))
@@ -252,7 +261,7 @@ class Dispatch:
             {
                 queue
                 for poll in self._open.values()
-                if poll.is_waiting and poll.wants_runs
+                if poll.is_waiting and poll.is_served_from_queues
                 for queue in poll.request.queues
                 if queue in self._empty
             }
@@ -280,7 +289,7 @@ class Dispatch:
         return again
 
     def _may_be_served(self, poll: OpenPoll) -> bool:
-        return poll.wants_runs and any(queue not in self._empty for queue in poll.request.queues)
+        return poll.is_served_from_queues and any(queue not in self._empty for queue in poll.request.queues)
 
     def _waiting(self, session_id: str) -> OpenPoll | None:
         poll = self._open.get(session_id)
@@ -305,6 +314,7 @@ class Dispatch:
                     mail=mail,
                     lost=lost,
                     session_over=is_over,
+                    is_published=self._board is not None and self._board.is_up,
                 )
             )
 

@@ -14,10 +14,12 @@ from msgspec import Struct
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
 from aiki.model.working_set import WorkingSet
+from aiki.store.base import WaitingRun
 
 __all__ = [
     "NEWS_BYTES_MAX",
     "Alone",
+    "Board",
     "Hints",
     "LocalHints",
     "LocalNetwork",
@@ -77,6 +79,23 @@ class Hints(Protocol):
 
     async def close(self) -> None:
         """Let go of connections. Nothing is published after it."""
+        ...
+
+
+class Board(Protocol):
+    """Where workers find by themselves what is ready. It is a hint as well: nothing on it need be true."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether what is ready is shown just now."""
+        ...
+
+    def show(self, ws: WorkingSet) -> None:
+        """Show what a durable transaction has made ready, soon. It neither waits nor fails."""
+        ...
+
+    def show_again(self, runs: Iterable[WaitingRun]) -> None:
+        """Show runs that have been ready for a while."""
         ...
 
 

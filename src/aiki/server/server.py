@@ -5,6 +5,7 @@ and a loop that fails takes the server down loudly: a server that looks alive an
 """
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Callable, Coroutine
 from os import PathLike, fspath
@@ -19,7 +20,7 @@ from aiki.model.working_set import WorkingSet
 from aiki.server.alarms import Alarms
 from aiki.server.contracts import Contracts
 from aiki.server.dispatch import Dispatch
-from aiki.server.hints import Alone, Hints
+from aiki.server.hints import Alone, Board, Hints
 from aiki.server.inprocess import InProcessTransport
 from aiki.server.neighbours import Neighbours
 from aiki.server.pipeline import Pipeline
@@ -33,6 +34,9 @@ from aiki.store.sqlite import SqliteStore
 __all__ = ["Server"]
 
 STEPS_MAX: Final = 1_000_000
+REDIS_ROAD: Final = "aiki.server.redis_road"  # imported where it is asked for, with its driver (docs/why.md)
+SHOWN_MS: Final = 500  # after so long a run that was shown may have been lost, and is shown again
+SHOWN_ROWS: Final = 500  # of each queue, at once
 NOT_RUNNING: Final = "the server does not run. Enter it first: `async with server:`, or lifespan=server.lifespan."
 
 T = TypeVar("T")
@@ -53,7 +57,8 @@ class Server:
             they have a lease's time to be renewed.
         is_stepped: run no loops; whoever made the server drives it with `step` and `complete`.
         store: a store that is open already, and that others may use too; it is left open. `database` then says nothing.
-        hints: the road to the other servers of the same database.
+        redis: the URL of the Redis in which ready runs are shown to workers, and news to other servers.
+        hints: another road to the other servers of the same database.
 
     Raises:
         DatabaseInUse: another process serves the file.
@@ -78,6 +83,7 @@ class Server:
         is_embedded: bool = False,
         is_stepped: bool = False,
         store: SqliteStore | None = None,
+        redis: str | None = None,
         hints: Hints | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
@@ -85,7 +91,10 @@ class Server:
         self.config = config or Config()
         self._path = _path_of(database)
         self._given_store = store
-        self._hints = hints or Alone()
+        self._redis = redis
+        self._given_hints = hints
+        self._hints: Hints = Alone()
+        self._board: Board | None = None
         self._inline = inline
         self._is_embedded = is_embedded
         self._is_stepped = is_stepped
@@ -101,8 +110,9 @@ class Server:
         self._loops, self._failure = [], None
         self.id = self.chance.uuid7(now_ms=clock.now_ms())
         self.store = self._given_store or await SqliteStore.open(self._path, clock=clock, inline=self._inline)
+        self._hints, self._board = self._roads()
         self.presence = Presence(clock=clock, config=config)
-        self.dispatch = Dispatch(presence=self.presence, clock=clock, config=config)
+        self.dispatch = Dispatch(presence=self.presence, clock=clock, config=config, board=self._board)
         self.waiting = Waiting(self.store, clock=clock, config=config)
         self.roster = Roster(clock=clock, config=config)
         self.contracts = Contracts(self.store)
@@ -158,7 +168,7 @@ class Server:
     @property
     def is_shared(self) -> bool:
         """Whether other servers may use the same database."""
-        return not isinstance(self._hints, Alone)
+        return self._given_hints is not None
 
     @property
     def service(self) -> Service:
@@ -227,6 +237,21 @@ class Server:
                 await self.store.close()
             self._service = None
 
+    def _roads(self) -> tuple[Hints, Board | None]:
+        """Return the road to other servers, and where what is ready is shown. Redis is both.
+
+        Raises:
+            InvalidInput: the URL is none of Redis, or the driver is not installed.
+        """
+        if self._redis is None:
+            return self._given_hints or Alone(), None
+        try:
+            road = importlib.import_module(REDIS_ROAD)
+        except ModuleNotFoundError as error:
+            raise InvalidInput("redis needs its driver: pip install 'aiki[redis]'", path="redis") from error
+        made = road.RedisRoad(self._redis, kept_s=self.config.parked_wait_ms / 1000)
+        return made, made
+
     def _start(self, loop: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(loop, name=f"aiki-{name}")
         task.add_done_callback(self._loop_ended)
@@ -247,6 +272,8 @@ class Server:
         self.alarms.note(ws)
         self.waiting.note(ws)
         self.neighbours.tell(ws)
+        if self._board is not None:
+            self._board.show(ws)
         for observe in self.observers:
             observe(ws)
 
@@ -261,6 +288,9 @@ class Server:
             self.dispatch.may_hold_runs(await self.store.ready_queues(queues))
         if self.dispatch.is_wanted:
             self.pipeline.wake()
+        if self._board is not None and self._board.is_up:
+            due_before_ms = self.clock.now_ms() - SHOWN_MS
+            self._board.show_again(await self.store.waiting_runs(due_before_ms=due_before_ms, limit=SHOWN_ROWS))
 
 
 def _path_of(database: str | PathLike[str]) -> Path | None:

@@ -182,6 +182,7 @@ class Service:
 
     async def poll(self, request: PollRequest) -> PollAnswer:
         """Renew a session, compare what is held, wait for work."""
+        self._door.count(request.found, "found runs")
         self._roster.renew(request.session_id)
         poll = self._dispatch.open(request)
         try:

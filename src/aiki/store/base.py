@@ -28,6 +28,7 @@ __all__ = [
     "Store",
     "StoreRefused",
     "Transaction",
+    "WaitingRun",
 ]
 
 JOURNAL_BYTES: Final = 256 * 1024  # of journal in one assignment or page; counted in characters
@@ -69,6 +70,15 @@ class DueRun(Struct, frozen=True):
 
     id: str
     is_cascade: bool
+
+
+class WaitingRun(Struct, frozen=True):
+    """A run that waits in its queue, and its place there."""
+
+    id: str
+    queue: Queue
+    priority: int
+    due_at_ms: int
 
 
 class Transaction(Struct, frozen=True):
@@ -176,6 +186,10 @@ class Store(Protocol):
 
     async def ready_queues(self, queues: Collection[Queue]) -> list[Queue]:
         """Return those of `queues` in which runs wait."""
+        ...
+
+    async def waiting_runs(self, *, due_before_ms: int, limit: int) -> list[WaitingRun]:
+        """Return the first runs of each queue, at most `limit` of each, that have been ready since before a moment."""
         ...
 
     async def undelivered(self, *, due_before_ms: int, limit: int) -> list[str]:

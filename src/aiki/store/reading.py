@@ -19,7 +19,7 @@ from aiki.model.views import RunFilter, RunInfo, RunPage, WaitInfo
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History
 from aiki.store import rows
-from aiki.store.base import HISTORY_ROWS, IDS_MAX, JOURNAL_BYTES, JOURNAL_ROWS, PAGE_ROWS_MAX, DueRun
+from aiki.store.base import HISTORY_ROWS, IDS_MAX, JOURNAL_BYTES, JOURNAL_ROWS, PAGE_ROWS_MAX, DueRun, WaitingRun
 from aiki.store.rows import Columns
 
 __all__ = [
@@ -40,7 +40,10 @@ __all__ = [
     "ready_queues",
     "value",
     "versions_of",
+    "waiting_runs",
 ]
+
+QUEUES_MAX: Final = 1_000  # looked at for what waits in them
 
 _BEYOND_ALL_MS: Final = 2**62
 
@@ -293,6 +296,17 @@ def ready_queues(queues: Collection[Queue]) -> Reading[list[Queue]]:
     """Return those of `queues` in which runs wait."""
     wanted = [msgspec.structs.astuple(queue) for queue in queues]
     return [Queue(*queue) for queue in (yield from _ask("ready_queues", rows=wanted))]
+
+
+def waiting_runs(*, due_before_ms: int, limit: int) -> Reading[list[WaitingRun]]:
+    """Return the first runs of each queue, at most `limit` of each, that have been ready since before a moment."""
+    found: list[WaitingRun] = []
+    for row in (yield from _ask("queues", limit=QUEUES_MAX)):
+        queue = Queue(*row)
+        named = msgspec.structs.asdict(queue)
+        waiting = yield from _ask("waiting_runs", due_before_ms=due_before_ms, limit=limit, **named)
+        found += [WaitingRun(run_id, queue, priority, due_at_ms) for run_id, priority, due_at_ms in waiting]
+    return found
 
 
 def _bounded(run_ids: Collection[str]) -> list[str]:

@@ -15,7 +15,7 @@ from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History
 from aiki.store import reading
-from aiki.store.base import DueRun
+from aiki.store.base import DueRun, WaitingRun
 from aiki.store.reading import Reading
 
 __all__ = ["Reads"]
@@ -101,6 +101,10 @@ class Reads(ABC):
     async def ready_queues(self, queues: Collection[Queue]) -> list[Queue]:
         """Return those of `queues` in which runs wait."""
         return await self._read(reading.ready_queues(queues))
+
+    async def waiting_runs(self, *, due_before_ms: int, limit: int) -> list[WaitingRun]:
+        """Return the first runs of each queue that have been ready since before a moment."""
+        return await self._read(reading.waiting_runs(due_before_ms=due_before_ms, limit=limit))
 
     async def undelivered(self, *, due_before_ms: int, limit: int) -> list[str]:
         """Return runs that have been queued since before a moment."""

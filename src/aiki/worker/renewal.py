@@ -182,7 +182,7 @@ class Renewal:
         return self._lease.poll_ms
 
     def _renew(self, sent: _Sent, now_ms: float) -> None:
-        request = replace(sent.request, number=self._lease.next_number(), queues=(), capacity=0, wait_ms=0)
+        request = replace(sent.request, number=self._lease.next_number(), queues=(), capacity=0, wait_ms=0, found=())
         try:
             answer = self._renewer.renew(request)
         except AikiError as error:

@@ -37,6 +37,7 @@ from aiki.model.wire import (
     VersionInfo,
 )
 from aiki.sdk.transport import WorkerTransport
+from aiki.worker.finding import Finding, Subscriber
 from aiki.worker.renewal import Lease, Renewal
 from aiki.worker.server_time import ServerTime
 
@@ -107,6 +108,7 @@ class Session:
 
     Args:
         versions: what the worker serves; the queues follow from it and `pools`.
+        subscriber: where the worker finds work by itself; None to be handed it by polls.
 
     Attributes:
         id: of the session that is open now, or was last.
@@ -125,6 +127,7 @@ class Session:
         pools: Sequence[str],
         capacity: int,
         sdk: str,
+        subscriber: Subscriber | None = None,
     ) -> None:
         self._host = host
         self._transport = transport
@@ -142,11 +145,13 @@ class Session:
         self._open: list[_Poll] = []
         self._news = asyncio.Event()  # an answer has come, or what is wanted has changed
         self._claims = True
+        self._is_published = False
         self._is_over = True
         self._is_away = False
         self._unanswered = 0
         self._forsaken = ""  # a session that the server may believe to be alive
         self.id = ""
+        self.finding = None if subscriber is None else self._finding(subscriber)
 
     async def announce(self) -> None:
         """Open a session.
@@ -181,6 +186,8 @@ class Session:
         """There is room for another run: a poll that asked for none is followed by one that does."""
         if self._open and self._open[-1].request.capacity == 0:
             self._news.set()
+        if self.finding is not None:
+            self.finding.look()
 
     def stop_claiming(self) -> None:
         """Ask for no more runs; mail and news of lost claims still come."""
@@ -263,7 +270,11 @@ class Session:
     def _ask(self) -> _Poll:
         """Send the next poll."""
         capacity = self._wanted()
-        wait_ms = 0 if self._host.unheard() else self._lease.poll_ms
+        found: tuple[str, ...] = ()
+        if self._finds and self.finding is not None:
+            found = self.finding.take(max(self._host.capacity(), 0) if self._claims else 0)
+            capacity = len(found)
+        wait_ms = 0 if found or self._host.unheard() else self._lease.poll_ms
         request = PollRequest(
             session_id=self.id,
             number=self._lease.next_number(),
@@ -272,6 +283,7 @@ class Session:
             held=tuple(self._host.held()),
             executing=tuple(self._host.executing()),
             wait_ms=wait_ms,
+            found=found,
         )
         sent_ms = self._clock.monotonic_ms()
         answer = asyncio.ensure_future(self._transport.poll(request))
@@ -296,11 +308,27 @@ class Session:
         """Whether the worker would ask for something else by now, which cannot wait for the end of this poll."""
         if (asked.capacity > 0) is not (self._wanted() > 0) and (asked.capacity == 0 or not self._claims):
             return True
+        if self._finds and self.finding is not None and self.finding.has_found and not asked.found:
+            return True
         unheard = self._host.unheard()
         return bool(unheard) and not {_claim(held) for held in unheard} <= {_claim(held) for held in asked.held}
 
     def _wanted(self) -> int:
-        return max(self._host.capacity(), 0) if self._claims else 0
+        """Return how many runs the poll is to bring from the queues: none while the worker finds them by itself."""
+        return max(self._host.capacity(), 0) if self._claims and not self._finds else 0
+
+    @property
+    def _finds(self) -> bool:
+        return self.finding is not None and self.finding.is_up and self._is_published
+
+    def _finding(self, subscriber: Subscriber) -> Finding:
+        return Finding(
+            subscriber,
+            queues=self._queues(),
+            session_id=lambda: "" if self._is_over or not self._claims else self.id,
+            room=self._host.capacity,
+            found=self._news.set,
+        )
 
     def _patience_ms(self) -> int:
         """Return how long an answer that is due is waited for; so that even a slow server renews a lease in time."""
@@ -319,6 +347,7 @@ class Session:
             self._is_away = False
             _log.warning("the server is back")
         host.server_time.note(answer.now_ms)
+        self._is_published = answer.is_published
         if answer.session_over:
             self._end("was ended by the server")
             return

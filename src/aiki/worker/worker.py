@@ -21,6 +21,7 @@ from aiki.sdk.convert import Seconds
 from aiki.sdk.workflow import Version
 from aiki.worker.attempts import AroundTask, Attempts
 from aiki.worker.claims import Claims
+from aiki.worker.finding import Subscriber
 from aiki.worker.server_time import ServerTime
 from aiki.worker.session import Session
 from aiki.worker.watchdog import Watchdog
@@ -50,6 +51,7 @@ class Worker:
         pools: the pools it serves; by default the one without a name.
         max_concurrent_runs: how many runs it owns at a time.
         max_parked_runs: how many suspended runs it keeps in memory; the least recently used goes first.
+        subscriber: where it finds work by itself, such as a `RedisSubscriber`; by default the server's polls bring it.
         context: makes an async context manager that is entered once; what it gives is `run.context`, and
             `current_task().context`.
         around_task: makes an async context manager around each attempt of a task.
@@ -69,6 +71,7 @@ class Worker:
         pools: Sequence[str] = (),
         max_concurrent_runs: int = 100,
         max_parked_runs: int = 1000,
+        subscriber: Subscriber | None = None,
         context: Context | None = None,
         around_task: AroundTask | None = None,
         shutdown_grace: Seconds = 10.0,
@@ -79,6 +82,7 @@ class Worker:
         self._pools = tuple(pools)
         self._runs_max = _bounded(max_concurrent_runs, "max_concurrent_runs", least=1)
         self._parked_max = _bounded(max_parked_runs, "max_parked_runs", least=0)
+        self._subscriber = subscriber
         self._context_factory = context
         self._around_task = around_task
         self._grace_ms = milliseconds(shutdown_grace, "shutdown_grace")
@@ -118,6 +122,9 @@ class Worker:
         self._body = asyncio.current_task()
         self._commits = self._start(self._claims.stream.run(), "commits")
         self._polls = self._start(self._session.run(), "polls")
+        if self._subscriber is not None and self._session.finding is not None:
+            self._exits.push_async_callback(self._subscriber.close)
+            self._finder = self._start(self._session.finding.run(), "finding")
         return self
 
     async def __aexit__(
@@ -203,6 +210,7 @@ class Worker:
             pools=self._pools,
             capacity=self._runs_max,
             sdk=f"python/{metadata.version('aiki')}",
+            subscriber=self._subscriber,
         )
         await connection.repeat(self._session.announce)
 

@@ -151,6 +151,27 @@ SELECT namespace, workflow, version, pool
           AND runs.version = rows.version
           AND runs.pool = rows.pool)
 
+-- name: queues
+-- The queues in which runs wait, at most :limit.
+SELECT namespace, workflow, version, pool
+  FROM runs
+ WHERE status = 'queued'
+ GROUP BY namespace, workflow, version, pool
+ LIMIT :limit
+
+-- name: waiting_runs
+-- The first runs of one queue that have been ready since before :due_before_ms, at most :limit.
+SELECT id, priority, due_at_ms
+  FROM runs
+ WHERE status = 'queued'
+   AND namespace = :namespace
+   AND workflow = :workflow
+   AND version = :version
+   AND pool = :pool
+   AND due_at_ms <= :due_before_ms
+ ORDER BY priority DESC, due_at_ms, id
+ LIMIT :limit
+
 -- name: undelivered
 -- Runs that have been queued since before :due_before_ms, at most :limit.
 SELECT id
