@@ -2,6 +2,7 @@
 
 Try it:
 
+    pip install fastapi
     uvicorn --app-dir examples fastapi_app:app
     curl --json '{"order_id": "o-1", "amount": 20}' localhost:8000/orders
     curl localhost:8000/aiki/v1/runs

@@ -2,6 +2,7 @@
 
 Try it:
 
+    pip install litestar
     uvicorn --app-dir examples litestar_app:app
     curl --json '{"order_id": "o-1", "amount": 20}' localhost:8000/orders
     curl localhost:8000/aiki/v1/runs

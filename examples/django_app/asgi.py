@@ -5,6 +5,7 @@ everything else.
 
 Try it:
 
+    pip install django
     uvicorn --app-dir examples django_app.asgi:application
     curl --json '{"order_id": "o-1", "amount": 20}' localhost:8000/orders
     curl localhost:8000/aiki/v1/runs

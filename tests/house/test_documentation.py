@@ -18,7 +18,7 @@ from tests.house import page
 from tests.house.sources import ROOT
 from tools import http_reference
 
-PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 PAGE_TIMEOUT_S: Final = 60
 LINK: Final = re.compile(r"\]\((?P<target>[^)#\s]+)(?:#[^)]*)?\)")
 
