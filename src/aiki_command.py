@@ -34,9 +34,12 @@ RUNS: Final = {
     "start": ("aiki.cli.runs.asking:start", "Start a run."),
     "send": ("aiki.cli.runs.asking:send", "Send a run an event."),
     "wake": ("aiki.cli.runs.asking:wake", "End what a run sleeps in, now."),
+    "pause": ("aiki.cli.runs.asking:pause", "Hold a run; it stops after its current tasks."),
+    "resume": ("aiki.cli.runs.asking:resume", "Let a paused run go on."),
     "cancel": ("aiki.cli.runs.asking:cancel", "Ask a run to cancel; its code may clean up."),
     "terminate": ("aiki.cli.runs.asking:terminate", "End a run at once, without clean-up."),
     "requeue": ("aiki.cli.runs.asking:requeue", "Let a stalled run try again."),
+    "retry": ("aiki.cli.runs.asking:retry", "Try a failed run again; what it completed is kept."),
 }
 
 

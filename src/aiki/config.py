@@ -55,6 +55,10 @@ class Config(Struct, frozen=True, kw_only=True):
         ge=1_000, le=366 * DAY_MS,
         description="How long a run waits for a worker, while a server is there, before it stalls and says so.",
     )] = DAY_MS
+    cancel_grace_ms: Annotated[int, Meta(
+        ge=0, le=DAY_MS,
+        description="How long the code of a cancelled run may clean up, from when it is told, and again after each claim.",
+    )] = 30_000
     payload_bytes_max: Annotated[int, Meta(
         ge=1_024, le=64 * MIB,
         description="The largest input, result, event or published value.",

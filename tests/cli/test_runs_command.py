@@ -131,6 +131,9 @@ def test_a_list_is_narrowed_and_continued(url: str) -> None:
         ["requeue", UNKNOWN],
         ["cancel", UNKNOWN],
         ["terminate", UNKNOWN],
+        ["pause", UNKNOWN],
+        ["resume", UNKNOWN],
+        ["retry", UNKNOWN],
     ],
     ids=lambda typed: " ".join(typed[:1]),
 )
@@ -180,7 +183,10 @@ def test_with_no_server_it_says_so_and_how_to_start_one() -> None:
     assert done.stderr == f"aiki runs list: no Aiki server at {NOWHERE}. Start one: aiki dev\n"
 
 
-@pytest.mark.parametrize("command", ["list", "show", "start", "send", "wake", "cancel", "terminate", "requeue"])
+@pytest.mark.parametrize(
+    "command",
+    ["list", "show", "start", "send", "wake", "pause", "resume", "cancel", "terminate", "requeue", "retry"],
+)
 def test_help_teaches_with_an_example(command: str) -> None:
     done = aiki("runs", command, "--help", url=NOWHERE)
 

@@ -28,6 +28,7 @@ OUTCOMES = (
     Outcome.CANCELLED,
     Outcome.CONTINUED,
     Outcome.STALLED,
+    *[Outcome.PAUSED] * 2,
 )
 STEPS = (
     "task",
@@ -123,7 +124,9 @@ def _step(turn: _Turn, step: str, choose: Choose[object]) -> None:
     now_ms = turn.now_ms
     match step:
         case "task" | "failed task":
-            key = CallKey(EntryKind.TASK, f"task-{len(turn.recorded)}")
+            ordinal = 0
+            while (key := CallKey(EntryKind.TASK, "task", ordinal)) in turn.recorded:
+                ordinal += 1
             turn.deliver(key, error=ERROR if step == "failed task" else None)
         case "mail":
             _deliver_mail(turn)
@@ -190,7 +193,7 @@ def _deliver_due(turn: _Turn) -> None:
 def _commit(turn: _Turn, outcome: Outcome, choose: Choose[object]) -> Commit:
     row = turn.row
     waits = sorted(turn.waits.values(), key=lambda wait: wait.order)
-    if outcome not in (Outcome.RUNNING, Outcome.SUSPENDED):
+    if outcome not in (Outcome.RUNNING, Outcome.SUSPENDED, Outcome.PAUSED):
         waits = []
     replaces = row.turn == 0
     deadlines = [wait.deadline_ms for wait in waits if wait.deadline_ms is not None]

@@ -1,10 +1,10 @@
 """An alarm is a reason to look, never a fact."""
 
-from aiki.engine.moves import CANCEL_GRACE_MS
 from aiki.model.journal import EntryKind, MailKind
 from aiki.model.lifecycle import Status
 from aiki.model.retry import Retry
 from aiki.model.wire import Outcome, RunOptions, Verdict
+from aiki.model.working_set import CANCEL_GRACE_MS
 from tests.engine.world import World, entry, event_wait, sleep
 
 

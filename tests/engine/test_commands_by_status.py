@@ -1,10 +1,12 @@
 """Every command in every status: where the run stands afterwards, written by hand; and a repeat changes nothing more.
 
 A dot: it stands where it stood. `begun` runs have been claimed in this attempt before; `own_retry` waits for the next
-attempt of the whole run, `awaiting_retry` for that of a task.
+attempt of the whole run, `awaiting_retry` for that of a task; `pausing` and `cancelling` are running, and asked to;
+`paused_in_work` has stopped though its code could go on. `old`: nobody has taken it for a day.
 """
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 from msgspec.structs import replace
@@ -18,31 +20,44 @@ from aiki.engine.commands import (
     RefuseTurn,
     RingAlarm,
     SayGoodbye,
+    StallUndelivered,
     Start,
 )
 from aiki.model.lifecycle import Status
 from aiki.model.retry import Retry
-from aiki.model.wire import Goodbye, HandBack, Held, Outcome, PollRequest, Problem, RunOptions
+from aiki.model.wire import Goodbye, HandBack, Held, Outcome, PollRequest, Problem, RunOptions, Verb
 from tests.engine.world import DAY_MS, LEASE_MS, PLAIN, World, child_wait, event_wait, start_run, task_wait
 
-#                  start  event   cancel     terminate  wake    requeue  alarm   commit  refuse   back    goodbye expire  poll
+# fmt: off
 BY_HAND = """
-scheduled          .      .       cancelled  cancelled  queued  .        queued  .       .        .       .       .       .
-queued             .      .       cancelled  cancelled  .       .        .       .       .        .       .       .       .
-queued_begun       .      .       .          cancelled  .       .        .       .       .        .       .       .       .
-running            .      .       .          cancelled  .       .        .       .       stalled  queued  queued  queued  .
-sleeping           .      .       queued     cancelled  queued  .        queued  .       .        .       .       .       .
-awaiting_event     .      queued  queued     cancelled  .       .        .       .       .        .       .       .       .
-awaiting_child     .      .       queued     cancelled  .       .        .       .       .        .       .       .       .
-awaiting_retry     .      .       queued     cancelled  .       .        queued  .       .        .       .       .       .
-own_retry          .      .       cancelled  cancelled  .       .        queued  .       .        .       .       .       .
-paused             .      .       cancelled  cancelled  .       .        .       .       .        .       .       .       .
-paused_begun       .      .       queued     cancelled  .       .        .       .       .        .       .       .       .
-stalled            .      .       cancelled  cancelled  .       queued   .       .       .        .       .       .       .
-completed          .      .       .          .          .       .        .       .       .        .       .       .       .
-failed             .      .       .          .          .       .        .       .       .        .       .       .       .
-cancelled          .      .       .          .          .       .        .       .       .        .       .       .       .
+                  start event  cancel    terminate pause  resume         wake   requeue retry  alarm  old     commit refuse    back   goodbye expire poll
+scheduled         .     .      cancelled cancelled paused .              queued .       .      queued .       .      .         .      .       .      .
+queued            .     .      cancelled cancelled paused .              .      .       .      .      stalled .      .         .      .       .      .
+queued_begun      .     .      .         cancelled paused .              .      .       .      .      stalled .      .         .      .       .      .
+running           .     .      .         cancelled .      .              .      .       .      .      .       .      stalled   queued queued  queued .
+pausing           .     .      .         cancelled .      .              .      .       .      .      .       .      stalled   paused paused  paused .
+cancelling        .     .      .         cancelled .      .              .      .       .      .      .       .      cancelled queued queued  queued .
+sleeping          .     .      queued    cancelled paused .              queued .       .      queued .       .      .         .      .       .      .
+awaiting_event    .     queued queued    cancelled paused .              .      .       .      .      .       .      .         .      .       .      .
+awaiting_child    .     .      queued    cancelled paused .              .      .       .      .      .       .      .         .      .       .      .
+awaiting_retry    .     .      queued    cancelled paused .              .      .       .      queued .       .      .         .      .       .      .
+own_retry         .     .      cancelled cancelled paused .              queued .       .      queued .       .      .         .      .       .      .
+paused            .     .      cancelled cancelled .      queued         .      .       .      .      .       .      .         .      .       .      .
+paused_begun      .     .      queued    cancelled .      queued         .      .       .      .      .       .      .         .      .       .      .
+paused_early      .     .      cancelled cancelled .      scheduled      .      .       .      .      .       .      .         .      .       .      .
+paused_asleep     .     .      queued    cancelled .      sleeping       .      .       .      .      .       .      .         .      .       .      .
+paused_for_event  .     .      queued    cancelled .      awaiting_event .      .       .      .      .       .      .         .      .       .      .
+paused_for_child  .     .      queued    cancelled .      awaiting_child .      .       .      .      .       .      .         .      .       .      .
+paused_for_retry  .     .      queued    cancelled .      awaiting_retry .      .       .      .      .       .      .         .      .       .      .
+paused_own_retry  .     .      cancelled cancelled .      awaiting_retry .      .       .      .      .       .      .         .      .       .      .
+paused_in_work    .     .      queued    cancelled .      queued         .      .       .      .      .       .      .         .      .       .      .
+stalled           .     .      cancelled cancelled .      .              .      queued  .      .      .       .      .         .      .       .      .
+completed         .     .      .         .         .      .              .      .       .      .      .       .      .         .      .       .      .
+failed            .     .      .         .         .      .              .      .       queued .      .       .      .         .      .       .      .
+timed_out         .     .      .         .         .      .              .      .       queued .      .       .      .         .      .       .      .
+cancelled         .     .      .         .         .      .              .      .       .      .      .       .      .         .      .       .      .
 """
+# fmt: on
 
 SESSION = "the-session-that-held-it"
 
@@ -65,9 +80,27 @@ def _awaiting_child(world: World) -> str:
     return run_id
 
 
-def _paused(world: World, run_id: str) -> str:
-    row = replace(world.row(run_id), status=Status.PAUSED, alarm_at_ms=None, due_at_ms=None)
-    world.runs[run_id] = row
+def _asked(world: World, run_id: str, verb: str) -> str:
+    assert world.ask(run_id, verb).changed
+    return run_id
+
+
+def _paused(world: World, standing: str) -> str:
+    run_id = _asked(world, STANDINGS[standing](world), "pause")
+    assert world.status(run_id) is Status.PAUSED
+    return run_id
+
+
+def _paused_in_work(world: World) -> str:
+    run_id = _asked(world, _held(world), "pause")
+    world.commit(run_id, Outcome.PAUSED)
+    return run_id
+
+
+def _timed_out(world: World) -> str:
+    run_id = world.start(RunOptions(timeout_ms=1))
+    world.advance(1)
+    world.ring(run_id)
     return run_id
 
 
@@ -94,16 +127,26 @@ STANDINGS: dict[str, Callable[[World], str]] = {
     "queued": lambda world: world.start(),
     "queued_begun": _queued_begun,
     "running": _held,
+    "pausing": lambda world: _asked(world, _held(world), "pause"),
+    "cancelling": lambda world: _asked(world, _held(world), "cancel"),
     "sleeping": _sleeping,
     "awaiting_event": lambda world: _suspended(world, "event"),
     "awaiting_child": _awaiting_child,
     "awaiting_retry": lambda world: _suspended(world, "task"),
     "own_retry": lambda world: _committed(world, Outcome.FAILED, RunOptions(retry=Retry.fixed(2, DAY_MS / 1_000))),
-    "paused": lambda world: _paused(world, world.start()),
-    "paused_begun": lambda world: _paused(world, _queued_begun(world)),
+    "paused": lambda world: _paused(world, "queued"),
+    "paused_begun": lambda world: _paused(world, "queued_begun"),
+    "paused_early": lambda world: _paused(world, "scheduled"),
+    "paused_asleep": lambda world: _paused(world, "sleeping"),
+    "paused_for_event": lambda world: _paused(world, "awaiting_event"),
+    "paused_for_child": lambda world: _paused(world, "awaiting_child"),
+    "paused_for_retry": lambda world: _paused(world, "awaiting_retry"),
+    "paused_own_retry": lambda world: _paused(world, "own_retry"),
+    "paused_in_work": _paused_in_work,
     "stalled": lambda world: _committed(world, Outcome.STALLED),
     "completed": lambda world: _committed(world, Outcome.COMPLETED),
     "failed": lambda world: _committed(world, Outcome.FAILED),
+    "timed_out": _timed_out,
     "cancelled": lambda world: _committed(world, Outcome.CANCELLED),
 }
 
@@ -111,6 +154,11 @@ STANDINGS: dict[str, Callable[[World], str]] = {
 def _alarm(world: World, run_id: str) -> Command:
     world.advance(DAY_MS)
     return RingAlarm(run_id)
+
+
+def _old(world: World, run_id: str) -> Command:
+    world.advance(DAY_MS)
+    return StallUndelivered(run_id, DAY_MS)
 
 
 def _refuse(world: World, run_id: str) -> Command:
@@ -138,9 +186,13 @@ COMMANDS: dict[str, Callable[[World, str], Command]] = {
     "event": lambda world, run_id: world.sending(run_id, "go"),
     "cancel": lambda world, run_id: world.asking(run_id, "cancel"),
     "terminate": lambda world, run_id: world.asking(run_id, "terminate"),
+    "pause": lambda world, run_id: world.asking(run_id, "pause"),
+    "resume": lambda world, run_id: world.asking(run_id, "resume"),
     "wake": lambda world, run_id: world.asking(run_id, "wake"),
     "requeue": lambda world, run_id: world.asking(run_id, "requeue"),
+    "retry": lambda world, run_id: world.asking(run_id, "retry"),
     "alarm": _alarm,
+    "old": _old,
     "commit": lambda world, run_id: CommitTurn(world.turn(run_id)),
     "refuse": _refuse,
     "back": _hand_back,
@@ -149,10 +201,11 @@ COMMANDS: dict[str, Callable[[World, str], Command]] = {
     "poll": _poll,
 }
 
+HEAD, *LINES = (line.split() for line in BY_HAND.strip().splitlines())
 CELLS = [
-    (line.split()[0], command, outcome)
-    for line in BY_HAND.strip().splitlines()
-    for command, outcome in zip(COMMANDS, line.split()[1:], strict=True)
+    (standing, command, outcome)
+    for standing, *outcomes in LINES
+    for command, outcome in zip(HEAD, outcomes, strict=True)
 ]
 
 
@@ -184,5 +237,7 @@ def test_each_command_when_repeated_changes_nothing_more(
 
 
 def test_the_table_is_of_every_status_and_every_command_on_runs() -> None:
-    assert {line.split()[0] for line in BY_HAND.strip().splitlines()} == set(STANDINGS)
+    assert {standing for standing, *_ in LINES} == set(STANDINGS)
+    assert list(COMMANDS) == HEAD
+    assert set(get_args(Verb)) <= set(COMMANDS)
     assert {str(status) for status in Status} <= set(STANDINGS)

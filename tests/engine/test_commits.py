@@ -5,7 +5,6 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from aiki.engine.commands import CommitTurn, Poll, RefuseTurn, Send
-from aiki.engine.moves import CANCEL_GRACE_MS
 from aiki.model.journal import EntryKind, Wait
 from aiki.model.lifecycle import Status
 from aiki.model.wire import (
@@ -20,6 +19,7 @@ from aiki.model.wire import (
     SendEvent,
     Verdict,
 )
+from aiki.model.working_set import CANCEL_GRACE_MS
 from tests.engine.world import LEASE_MS, World, child_of, child_wait, entry, event_wait, sleep, task_wait
 
 # ------------------------------------------------------------------------------------------------------- the fence

@@ -27,6 +27,20 @@ STEPS_MAX: Final = 250
 DRAIN_ROUNDS_MAX: Final = 60
 DRAIN_STEP_MS: Final = 40_000
 
+VERBS: Final = (
+    "cancel",
+    "terminate",
+    "wake",
+    "wake",
+    "requeue",
+    "requeue",
+    "pause",
+    "pause",
+    "resume",
+    "resume",
+    "retry",
+)
+FITTING: Final = {"pause": Status.SLEEPING, "resume": Status.PAUSED, "retry": Status.FAILED}
 OPTIONS: Final = (
     RunOptions(),
     RunOptions(),
@@ -49,7 +63,7 @@ class Chaos:
         self.acts = {
             self.start: 2,
             self.send: 3,
-            self.ask: 2,
+            self.ask: 3,
             self.poll: 3,
             self.work: 10,
             self.repeat: 2,
@@ -80,8 +94,10 @@ class Chaos:
 
     def ask(self) -> None:
         if self.world.runs:
-            verb = self.chance.choice(("cancel", "cancel", "terminate", "wake", "wake", "requeue", "requeue"))
-            self.world.do(self.world.asking(self._any_run(), verb, reason="drawn"), offers=self._perhaps_offers())
+            verb = self.chance.choice(VERBS)
+            fitting = [row.id for row in self.world.runs.values() if row.status is FITTING.get(verb)]
+            run_id = self.chance.choice(fitting) if fitting else self._any_run()
+            self.world.do(self.world.asking(run_id, verb, reason="drawn"), offers=self._perhaps_offers())
 
     # ------------------------------------------------------------------------------------------------------ workers
 
@@ -150,6 +166,7 @@ class Chaos:
                     world.send(row.id, "go")
                     world.send(row.id, "stop")
                 world.ask(row.id, "requeue")
+                world.ask(row.id, "resume")
             world.poll(self.session_ids[0], capacity=1_000)
             for row in list(world.runs.values()):
                 if row.status is Status.RUNNING:
@@ -192,6 +209,8 @@ def test_the_search_meets_what_is_rare() -> None:
         awaiting_child -> queued (message) · awaiting_child -> running (claimed) · awaiting_event -> queued (message)
         awaiting_event -> queued (due) · awaiting_retry -> queued (due) · running -> awaiting_retry (retry)
         running -> cancelled (cancelled) · running -> cancelled (grace_over) · running -> failed (timed_out)
+        running -> paused (paused) · sleeping -> paused (paused) · queued -> paused (paused) · paused -> queued (resumed)
+        paused -> sleeping (resumed) · paused -> awaiting_event (resumed) · failed -> queued (retry)
         running -> queued (worker_lost) · running -> queued (handed_back) · stalled -> queued (requeued)
         takes child_result · takes cancel · takes event · takes sleep · takes child · takes task
     """

@@ -193,6 +193,9 @@ class World:
             for mail in self.unread(run_id):
                 if (mail.kind, mail.name, mail.ordinal) == (MailKind.CHILD_RESULT, target_id, ordinal):
                     del self.mail[run_id][mail.number]
+        for run_id in ws.voided_requests:
+            void = [mail for mail in self.unread(run_id) if mail.kind in (MailKind.WAKE, MailKind.CANCEL)]
+            self.read.update((run_id, mail.number) for mail in void)
         for run_id, mail in ws.new_mail:
             inbox = self.mail.setdefault(run_id, {})
             assert mail.number not in inbox

@@ -80,8 +80,14 @@ def what_next(run: RunInfo) -> list[tuple[str, str]]:
     match run.status:
         case "stalled":
             return ways_out(run.id)
-        case "sleeping" | "scheduled" | "awaiting_retry":
+        case "sleeping" | "scheduled":
             return [(f"aiki runs wake {run.id}", "end what it sleeps in, now")]
+        case "awaiting_retry" if not run.waits:
+            return [(f"aiki runs wake {run.id}", "try again now")]
+        case "paused":
+            return [(f"aiki runs resume {run.id}", "let it go on")]
+        case "failed":
+            return [(f"aiki runs retry {run.id}", "try again; what it completed is kept")]
         case "awaiting_event":
             events = [wait.name for wait in run.waits if wait.kind == "event"]
             return [(f"aiki runs send {run.id} {name} '...'", "send what it waits for") for name in events]

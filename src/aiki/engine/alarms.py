@@ -77,7 +77,7 @@ def _due(ws: WorkingSet, row: RunRow) -> None:
             row = replace(row, deadline_ms=None)
         queue_up(ws, row, Reason.DUE)
         return
-    ws.put_run(replace(row, alarm_at_ms=alarm_of(row, now_ms=now_ms)))
+    ws.put_run(replace(row, alarm_at_ms=alarm_of(row, now_ms=now_ms, grace_ms=ws.cancel_grace_ms)))
 
 
 def _strike(ws: WorkingSet, row: RunRow) -> None:

@@ -63,7 +63,7 @@ class Send(Struct, frozen=True):
 
 
 class Ask(Struct, frozen=True):
-    """Cancel, terminate, wake or requeue a run. Answer: `Standing`."""
+    """Ask something of a run: cancel, terminate, pause, resume, wake, requeue, retry. Answer: `Standing`."""
 
     request: Control
 

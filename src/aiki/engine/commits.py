@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from aiki.engine.commands import RefuseTurn
 from aiki.engine.ending import end_cancelled, finish
 from aiki.engine.inbox import answer_wait, has_wait, put, unread_after
-from aiki.engine.moves import CANCEL_GRACE_MS, move, release
+from aiki.engine.moves import SUSPENDED_FOR, move, release
 from aiki.engine.requests import request_cancel
 from aiki.engine.retrying import delay_of, retry
 from aiki.engine.starts import start_child
@@ -32,13 +32,6 @@ from aiki.model.working_set import RunValue, WorkingSet
 
 __all__ = ["apply_commit", "refuse_turn"]
 
-SUSPENDED_FOR: Final = {  # the kind of the oldest open wait names the status
-    EntryKind.SLEEP: Status.SLEEPING,
-    EntryKind.TIMER: Status.SLEEPING,
-    EntryKind.EVENT: Status.AWAITING_EVENT,
-    EntryKind.CHILD_RESULT: Status.AWAITING_CHILD,
-    EntryKind.TASK: Status.AWAITING_RETRY,
-}
 STALLED_FOR: Final = {
     "diverged": Reason.DIVERGED,
     "waits_for_nothing": Reason.WAITS_FOR_NOTHING,
@@ -140,7 +133,7 @@ def _deliver(ws: WorkingSet, row: RunRow, commit: Commit) -> None:
         if session is not None and session.suspect_run_id == row.id:
             ws.put_session(replace(session, suspect_run_id=None))
     if not row.cancel_delivered and any(entry.key.kind is EntryKind.CANCEL for entry in commit.entries):
-        changed = replace(changed, cancel_delivered=True, alarm_at_ms=ws.now_ms + CANCEL_GRACE_MS)
+        changed = replace(changed, cancel_delivered=True, alarm_at_ms=ws.now_ms + ws.cancel_grace_ms)
     ws.put_run(changed)
     taken = {entry.mail for entry in commit.entries if entry.mail}
     ws.read(row.id, taken.union(commit.read))
@@ -205,13 +198,15 @@ def _take_effect(ws: WorkingSet, run_id: str, effect: Effect) -> None:
 
 
 def _leave(ws: WorkingSet, row: RunRow, commit: Commit) -> None:
-    if commit.outcome not in (Outcome.RUNNING, Outcome.SUSPENDED):
+    if commit.outcome not in (Outcome.RUNNING, Outcome.SUSPENDED, Outcome.PAUSED):
         row = replace(row, waits=row.waits + len(commit.opened))  # at least as many as are stored
     match commit.outcome:
         case Outcome.RUNNING:
             ws.put_run(replace(row, waits=commit.waits, deadline_ms=commit.deadline_ms))
         case Outcome.SUSPENDED:
             _suspend(ws, row, commit)
+        case Outcome.PAUSED:
+            _pause(ws, row, commit)
         case Outcome.COMPLETED:
             finish(ws, row, Reason.RETURNED, end=RunEnd(Status.COMPLETED, output=commit.output))
         case Outcome.FAILED:
@@ -230,23 +225,39 @@ def _leave(ws: WorkingSet, row: RunRow, commit: Commit) -> None:
 
 
 def _suspend(ws: WorkingSet, row: RunRow, commit: Commit) -> None:
-    """Give up the claim, unless there is something that the owner has to see first."""
+    """Give up the claim, unless there is something that the owner has to see first.
+
+    One that is asked to pause gives it up all the same: what has come lies there until it is resumed.
+    """
     row = replace(row, waits=commit.waits, deadline_ms=commit.deadline_ms)
-    mail, last_mail = unread_after(ws, row, commit.last_mail)
-    is_due = commit.deadline_ms is not None and commit.deadline_ms <= ws.now_ms
-    if mail or last_mail < row.mail or is_due:
-        ws.put_run(row)
-        return
-    wakes = [m.number for m in ws.unread.get(row.id, ()) if m.kind is MailKind.WAKE]
-    ws.read(row.id, wakes)  # nothing slept that they could have woken
+    if row.pause_mail is None:
+        mail, last_mail = unread_after(ws, row, commit.last_mail)
+        is_due = commit.deadline_ms is not None and commit.deadline_ms <= ws.now_ms
+        if mail or last_mail < row.mail or is_due:
+            ws.put_run(row)
+            return
+        wakes = [m.number for m in ws.unread.get(row.id, ()) if m.kind is MailKind.WAKE]
+        ws.read(row.id, wakes)  # nothing slept that they could have woken
     parked_on = row.session_id if commit.parks else None
     row = replace(row, session_id=None, parked_on=parked_on, due_at_ms=None)
     move(ws, row, SUSPENDED_FOR[EntryKind(commit.waits_for or "")], Reason.SUSPENDED)
 
 
+def _pause(ws: WorkingSet, row: RunRow, commit: Commit) -> None:
+    """Stop a run whose code could go on, unless the request was lifted meanwhile: then its owner goes on."""
+    row = replace(row, waits=commit.waits, deadline_ms=commit.deadline_ms)
+    if row.pause_mail is None:
+        ws.put_run(row)
+        return
+    parked_on = row.session_id if commit.parks else None
+    row = replace(row, session_id=None, parked_on=parked_on, due_at_ms=ws.now_ms)  # ready, once it is resumed
+    move(ws, row, Status.PAUSED, Reason.PAUSED)
+
+
 def _fail(ws: WorkingSet, row: RunRow, commit: Commit) -> None:
     after_ms = delay_of(row)
     if after_ms is None:
+        row = replace(row, failed_seq=commit.failed_seq)
         finish(ws, row, Reason.RAISED, end=RunEnd(Status.FAILED, error=commit.error))
     else:
         retry(ws, row, error=commit.error, failed_seq=commit.failed_seq, after_ms=after_ms)

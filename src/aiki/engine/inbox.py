@@ -5,7 +5,7 @@ waits for makes it ready; any other lies there in order until the code asks for 
 decides, on its worker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from msgspec.structs import replace
 
@@ -17,7 +17,7 @@ from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import RunEnd, RunRow, Waiter
 from aiki.model.working_set import MAIL_ROWS, WorkingSet
 
-__all__ = ["answer_wait", "has_wait", "put", "put_result", "unread_after"]
+__all__ = ["answer_wait", "concerns", "control", "has_wait", "put", "put_read", "put_result", "unread_after"]
 
 
 def put(ws: WorkingSet, row: RunRow, mail: Mail, *, concerns: bool, reason: Reason = Reason.MESSAGE) -> RunRow:
@@ -32,6 +32,34 @@ def put(ws: WorkingSet, row: RunRow, mail: Mail, *, concerns: bool, reason: Reas
     elif row.is_suspended and concerns:
         row = queue_up(ws, row, reason)
     return row
+
+
+def put_read(ws: WorkingSet, row: RunRow, mail: Mail) -> RunRow:
+    """Remember a request that is done at once, so that a copy of it is known."""
+    row = ws.put_run(replace(row, mail=row.mail + 1))
+    ws.add_mail(row.id, replace(mail, number=row.mail, at_ms=ws.now_ms))
+    ws.read(row.id, [row.mail])
+    return row
+
+
+def control(verb: str, message_id: str) -> Mail:
+    """Return the message of a request to pause, resume, requeue or retry."""
+    return Mail(0, message_id, MailKind.CONTROL, at_ms=0, name=verb)
+
+
+def concerns(mail: Mail, waits: Set[CallKey]) -> bool:
+    """Whether an unread message has something to say to a run that is suspended for `waits`."""
+    match mail.kind:
+        case MailKind.CANCEL:
+            return True
+        case MailKind.EVENT:
+            return any(key.kind is EntryKind.EVENT and key.address == mail.name for key in waits)
+        case MailKind.CHILD_RESULT:
+            return CallKey(EntryKind.CHILD_RESULT, mail.name, mail.ordinal) in waits
+        case MailKind.WAKE:
+            return any(key.kind is EntryKind.SLEEP for key in waits)
+        case MailKind.CONTROL:
+            return False
 
 
 def has_wait(ws: WorkingSet, run_id: str, kind: EntryKind, *, address: str = "") -> bool:

@@ -21,8 +21,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from aiki.engine.inbox import concerns
 from aiki.engine.moves import awaits_own_retry
-from aiki.model.journal import CallKey, Entry, EntryKind, Mail, MailKind, Wait
+from aiki.model.journal import Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import SUSPENDED, Status
 from aiki.model.run import Cascade, RunEnd, RunRow, SessionRow, Waiter
 
@@ -92,7 +93,7 @@ def _has_no_stale_step(now: Snapshot, _: Snapshot) -> Found:
     for row in now.runs.values():
         if row.status is not Status.RUNNING and row.session_id is not None:
             yield row.id, f"{row.status}, but still owned by session {row.session_id}"
-        if row.status not in SUSPENDED | {Status.QUEUED} and row.parked_on is not None:
+        if row.status not in SUSPENDED | {Status.QUEUED, Status.PAUSED} and row.parked_on is not None:
             yield row.id, f"{row.status}, but still parked on session {row.parked_on}"
         if row.is_terminal and (row.waits or now.waits.get(row.id)):
             yield row.id, f"{row.status} with open waits"
@@ -100,6 +101,12 @@ def _has_no_stale_step(now: Snapshot, _: Snapshot) -> Found:
             yield row.id, f"{row.status} with alarm {row.alarm_at_ms} and cascade {row.cascade}"
         if row.status in (Status.PAUSED, Status.STALLED) and row.alarm_at_ms is not None:
             yield row.id, f"{row.status}, but the clock would look at it"
+        if row.pause_mail is not None and (row.status is not Status.RUNNING or row.cancel is not None):
+            yield row.id, f"{row.status}, cancelled by {row.cancel}, with an unanswered pause request"
+        if row.status is Status.PAUSED and row.cancel is not None:
+            yield row.id, "paused, but it is to be cancelled"
+        if row.failed_seq is not None and row.status is not Status.FAILED:
+            yield row.id, f"{row.status}, but says what failed it: entry {row.failed_seq}"
 
 
 def _has_right_alarm(now: Snapshot, _: Snapshot) -> Found:
@@ -126,20 +133,8 @@ def _leaves_no_mail_waiting(now: Snapshot, _: Snapshot) -> Found:
             continue
         open_keys = {wait.key for wait in now.waits.get(row.id, ())}
         for mail in now.unread.get(row.id, ()):
-            if _concerns(mail, open_keys):
+            if concerns(mail, open_keys):
                 yield row.id, f"{row.status} while message {mail.number} ({mail.kind} {mail.name}) lies unread"
-
-
-def _concerns(mail: Mail, open_keys: set[CallKey]) -> bool:
-    match mail.kind:
-        case MailKind.CANCEL:
-            return True
-        case MailKind.EVENT:
-            return any(key.kind is EntryKind.EVENT and key.address == mail.name for key in open_keys)
-        case MailKind.CHILD_RESULT:
-            return CallKey(EntryKind.CHILD_RESULT, mail.name, mail.ordinal) in open_keys
-        case MailKind.WAKE:
-            return any(key.kind is EntryKind.SLEEP for key in open_keys)
 
 
 # -------------------------------------------------------------------------------------------------- 2, 3: the journal
@@ -264,6 +259,8 @@ def _settles_waits(now: Snapshot, _: Snapshot) -> Found:
         target, result = now.runs.get(waiter.target_id), results.get(waiter)
         if target is None:
             continue
+        if result is not None and target.attempt > 1:
+            continue  # as of an end that a retry has left behind, or of the last one
         if not target.is_terminal and waiter not in waiters:
             yield waiter.run_id, f"waits for {target.id}, which does not know of it"
         if target.is_terminal and (result is None or not _tells(result, now.ends, target)):

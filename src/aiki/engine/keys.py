@@ -22,6 +22,7 @@ from aiki.engine.commands import (
     StallUndelivered,
     Start,
 )
+from aiki.engine.moves import SUSPENDED_FOR
 from aiki.model.journal import EntryKind
 from aiki.model.wire import Commit, Control, Effect, Outcome, PollRequest, SendEvent, StartRun
 from aiki.model.working_set import Keys
@@ -96,8 +97,15 @@ def _ask(request: Control, keys: Keys) -> None:
         case "wake":
             keys.messages.add((request.run_id, request.message_id))
             keys.waits.add((request.run_id, EntryKind.SLEEP, ""))
-        case "requeue":
-            pass
+        case "pause" | "requeue":
+            keys.messages.add((request.run_id, request.message_id))
+        case "resume":
+            keys.messages.add((request.run_id, request.message_id))
+            keys.mail(request.run_id, after=0)
+            keys.waits.update((request.run_id, kind, "") for kind in SUSPENDED_FOR)
+        case "retry":
+            keys.messages.add((request.run_id, request.message_id))
+            keys.journals.add(request.run_id)
         case _:
             assert_never(request.verb)
 

@@ -17,13 +17,30 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
-from aiki.model.lifecycle import TERMINAL, Reason, Status, can_move
+from aiki.model.journal import EntryKind
+from aiki.model.lifecycle import SUSPENDED, TERMINAL, Reason, Status, can_move
 from aiki.model.run import Cascade, RunRow
 from aiki.model.working_set import History, WorkingSet
 
-__all__ = ["CANCEL_GRACE_MS", "NOT_CLAIMED", "alarm_of", "awaits_own_retry", "is_begun", "move", "queue_up", "release"]
+__all__ = [
+    "NOT_CLAIMED",
+    "SUSPENDED_FOR",
+    "alarm_of",
+    "awaits_own_retry",
+    "is_begun",
+    "lift_pause",
+    "move",
+    "queue_up",
+    "release",
+]
 
-CANCEL_GRACE_MS: Final = 30_000  # from the delivery of a cancellation, and again from each later claim
+SUSPENDED_FOR: Final = {  # the kind of the oldest open wait names the status
+    EntryKind.SLEEP: Status.SLEEPING,
+    EntryKind.TIMER: Status.SLEEPING,
+    EntryKind.EVENT: Status.AWAITING_EVENT,
+    EntryKind.CHILD_RESULT: Status.AWAITING_CHILD,
+    EntryKind.TASK: Status.AWAITING_RETRY,
+}
 NOT_CLAIMED: Final = 0  # `claimed_poll` of a run that nobody has claimed in this attempt; polls count from 1
 
 
@@ -37,7 +54,7 @@ def awaits_own_retry(row: RunRow) -> bool:
     return row.status is Status.AWAITING_RETRY and row.waits == 0
 
 
-def alarm_of(row: RunRow, *, now_ms: int) -> int | None:
+def alarm_of(row: RunRow, *, now_ms: int, grace_ms: int) -> int | None:
     """Return when the clock has to look at a run that has just come to its status, or None for never."""
     timeout_at_ms = None if row.cancel is not None else row.timeout_at_ms
     match row.status:
@@ -48,7 +65,7 @@ def alarm_of(row: RunRow, *, now_ms: int) -> int | None:
         case Status.SLEEPING | Status.AWAITING_EVENT | Status.AWAITING_CHILD | Status.AWAITING_RETRY:
             return _earliest(row.deadline_ms, timeout_at_ms)
         case Status.RUNNING:
-            return now_ms + CANCEL_GRACE_MS if row.cancel_delivered else timeout_at_ms
+            return now_ms + grace_ms if row.cancel_delivered else timeout_at_ms
         case Status.PAUSED | Status.STALLED:
             return None
         case Status.COMPLETED | Status.FAILED | Status.CANCELLED:
@@ -60,19 +77,34 @@ def alarm_of(row: RunRow, *, now_ms: int) -> int | None:
 def move(ws: WorkingSet, row: RunRow, status: Status, reason: Reason, *, note: str | None = None) -> RunRow:
     """Move a run; `row` is its row with all else that changes at the same time.
 
+    An unanswered pause request is answered by any move: the run becomes paused where it would become queued or
+    suspended; where it ends, or stalls, it stands with nobody, or with a person already.
+
     Raises:
         RuntimeError: the table knows no such move.
     """
     old = row.status
+    if row.pause_mail is not None:
+        row = lift_pause(ws, row)
+        if status is Status.QUEUED or status in SUSPENDED:
+            status, reason, note = Status.PAUSED, Reason.PAUSED, note or str(reason)
     if not can_move(old, status, reason):
         final = ": that is final" if old in TERMINAL else ""
         raise RuntimeError(f"run {row.id} is {old} and cannot become {status} ({reason}){final}")
     if old is Status.RUNNING:
         ws.claims.pop(row.id, None)  # it ended within the batch that made it
     row = replace(row, status=status)
-    row = ws.put_run(replace(row, alarm_at_ms=alarm_of(row, now_ms=ws.now_ms)))
+    row = ws.put_run(replace(row, alarm_at_ms=alarm_of(row, now_ms=ws.now_ms, grace_ms=ws.cancel_grace_ms)))
     ws.history.append(History(row.id, ws.now_ms, old, status, reason, note))
     return row
+
+
+def lift_pause(ws: WorkingSet, row: RunRow) -> RunRow:
+    """Return a row without its unanswered pause request, if there is one; the request is read."""
+    if row.pause_mail is None:
+        return row
+    ws.read(row.id, [row.pause_mail])
+    return replace(row, pause_mail=None)
 
 
 def queue_up(ws: WorkingSet, row: RunRow, reason: Reason) -> RunRow:

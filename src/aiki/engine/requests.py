@@ -1,4 +1,4 @@
-"""What people and other runs ask of a run: events, cancel, terminate, wake, requeue.
+"""What people and other runs ask of a run: events, cancel, terminate, wake, requeue, retry; pausing has a page of its own.
 
 The rule: each is idempotent under repetition. What is for the code goes into the inbox and is delivered by its owner;
 only what no code has to see is done here and now: the end of a run that has no code to ask, by cancellation, and of
@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from aiki.engine import problems
 from aiki.engine.ending import end_cancelled
-from aiki.engine.inbox import has_wait, put
-from aiki.engine.moves import awaits_own_retry, is_begun, queue_up, release
+from aiki.engine.inbox import control, has_wait, put, put_read
+from aiki.engine.moves import awaits_own_retry, is_begun, lift_pause, queue_up, release
+from aiki.engine.pausing import pause, resume
+from aiki.engine.retrying import retry_failed
 from aiki.model.journal import EntryKind, Mail, MailKind
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import CancelKind, RunRow
@@ -50,8 +52,8 @@ def ask(ws: WorkingSet, request: Control) -> Standing:
             return _terminate(ws, row, request)
         case "wake":
             return _wake(ws, row, request)
-        case "requeue":
-            return _requeue(ws, row)
+        case "pause" | "resume" | "requeue" | "retry":
+            return _control(ws, row, request)
         case _:
             assert_never(request.verb)
 
@@ -71,7 +73,7 @@ def request_cancel(ws: WorkingSet, row: RunRow, kind: CancelKind, *, reason: str
         return True
     if row.cancel is not None:
         return False
-    row = replace(row, cancel=kind, cancel_reason=reason)
+    row = replace(lift_pause(ws, row), cancel=kind, cancel_reason=reason)
     if row.status in (Status.RUNNING, Status.QUEUED):
         row = replace(row, alarm_at_ms=None)  # the timeout is silenced; the grace begins with the delivery
     if row.status is Status.PAUSED:
@@ -102,7 +104,7 @@ def _terminate(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
 
 
 def _wake(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
-    """End what sleeps now, or start now what was to start later.
+    """End what sleeps now, or start now what was to start later, be it the first attempt or the next.
 
     Of an owned run the owner alone knows whether it sleeps: it gets the message, and discards what it has not
     delivered by the next suspension.
@@ -111,6 +113,8 @@ def _wake(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
         return _standing(row, changed=True)
     if row.status is Status.SCHEDULED:
         return _standing(queue_up(ws, row, Reason.WOKEN), changed=True)
+    if awaits_own_retry(row):
+        return _standing(queue_up(ws, replace(row, deadline_ms=None), Reason.WOKEN), changed=True)
     sleeps = has_wait(ws, row.id, EntryKind.SLEEP) and (row.is_suspended or row.status is Status.QUEUED)
     if row.status is not Status.RUNNING and not sleeps:
         return _standing(row, changed=False)
@@ -118,11 +122,26 @@ def _wake(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
     return _standing(put(ws, row, mail, concerns=True, reason=Reason.WOKEN), changed=True)
 
 
-def _requeue(ws: WorkingSet, row: RunRow) -> Standing:
-    """Give a stalled run another chance: what it waited for and what came meanwhile is as it was."""
-    if row.status is not Status.STALLED:
-        return _standing(row, changed=False)
-    return _standing(queue_up(ws, replace(row, crashes=0), Reason.REQUEUED), changed=True)
+def _control(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
+    """Do what changes where a run stands, once for each message id: repeated after a lost answer, it is one request."""
+    if (row.id, request.message_id) in ws.messages:
+        return _standing(row, changed=True)
+    changed: bool
+    match request.verb:
+        case "pause":
+            changed = pause(ws, row, message_id=request.message_id)
+        case "resume":
+            changed = resume(ws, row, message_id=request.message_id)
+        case "requeue" if row.status is Status.STALLED:
+            row = put_read(ws, row, control(request.verb, request.message_id))
+            queue_up(ws, replace(row, crashes=0), Reason.REQUEUED)  # what it waited for and what came is as it was
+            changed = True
+        case "retry" if row.status is Status.FAILED:
+            retry_failed(ws, put_read(ws, row, control(request.verb, request.message_id)))
+            changed = True
+        case _:
+            changed = False
+    return _standing(ws.runs[row.id], changed=changed)
 
 
 def _found(ws: WorkingSet, namespace: str, run_id: str) -> RunRow | None:

@@ -7,8 +7,8 @@ The rule is one paragraph of the design, and `cut` is that paragraph. Cut are
         failure that the code went on from was handled, and stays handled; one that led nowhere is tried again;
     3   with a `child_result` that was not `completed`, the `child` that it answers: it is started anew.
 
-A run that timed out is cut at its `cancel` instead of at an escaped entry. If no entry's error escaped, rule 1 cuts
-nothing. The rest, with `seq` and `asked` counted anew in its order, is the journal of the next attempt; the cut entries
+A run that timed out is cut at its `cancel` instead of at an escaped entry; a `cancel` that came after the escaped entry
+goes with what followed that. If no entry's error escaped, rule 1 cuts nothing. The rest, with `seq` and `asked` counted anew in its order, is the journal of the next attempt; the cut entries
 stay under their own. Events that cut entries had taken are unread again; results of other runs come anew when they are
 waited for.
 
@@ -23,15 +23,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from aiki.engine.moves import NOT_CLAIMED, move
+from aiki.engine.moves import NOT_CLAIMED, move, queue_up
 from aiki.model.ids import draw_of
-from aiki.model.journal import Entry, EntryKind, Failure, MailKind
+from aiki.model.journal import Entry, EntryKind, Failure
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.retry import delay_ms
-from aiki.model.run import RunRow
+from aiki.model.run import CancelKind, Cascade, RunRow
 from aiki.model.working_set import WorkingSet
 
-__all__ = ["Cut", "cut", "delay_of", "retry"]
+__all__ = ["Cut", "cut", "delay_of", "retry", "retry_failed"]
 
 WHY_CHARS_MAX: Final = 500
 
@@ -72,6 +72,8 @@ def cut(journal: Sequence[Entry], *, escaped_seq: int | None) -> Cut:
 def _is_cut(entry: Entry, escaped: Entry | None, *, latest_asked: int) -> bool:
     if escaped is not None and (entry.seq == escaped.seq or entry.asked >= escaped.seq):
         return True
+    if escaped is not None and entry.key.kind is EntryKind.CANCEL and entry.seq > escaped.seq:
+        return True  # nobody asked for it: where it was delivered says what it followed
     return _has_failed(entry) and latest_asked < entry.seq
 
 
@@ -100,28 +102,62 @@ def delay_of(row: RunRow) -> int | None:
 
 def retry(ws: WorkingSet, row: RunRow, *, error: Failure | None, failed_seq: int | None, after_ms: int) -> RunRow:
     """Let a run that its worker has just committed as failed wait for its next attempt."""
-    result = cut(_journal(ws, row), escaped_seq=failed_seq)
-    ws.unread_mail.extend((row.id, number) for number in result.unread)
-    ws.read(row.id, [mail.number for mail in ws.unread.get(row.id, ()) if mail.kind is MailKind.WAKE])  # nothing sleeps
     if row.waits:
         ws.clear_waits(row.id)
     said = "" if error is None else f"{error.type}: {error.message}"
     row = replace(
-        row,
-        attempt=row.attempt + 1,
-        seq=len(result.kept),
-        effects=0,
+        _next_attempt(ws, row, escaped_seq=failed_seq),
         waits=0,
         deadline_ms=ws.now_ms + after_ms,
         due_at_ms=None,
         session_id=None,
         parked_on=None,
-        claimed_poll=NOT_CLAIMED,
-        cancel_delivered=False,
         why=f"attempt {row.attempt} failed: {said}"[:WHY_CHARS_MAX],
     )
-    ws.new_entries.extend((row.id, row.chapter, row.attempt, entry) for entry in result.kept)
     return move(ws, row, Status.AWAITING_RETRY, Reason.RETRY, note=row.why)
+
+
+def retry_failed(ws: WorkingSet, row: RunRow) -> RunRow:
+    """Try a failed run again at once, as a person wants it: what it has completed stays, and its timeout begins anew.
+
+    Its waiters have its end, which stays a fact for them. A cancellation that the code had got before it failed is part
+    of what stays, so that clean-up goes on from where it failed.
+    """
+    escaped_seq = row.failed_seq
+    if row.cancel is CancelKind.TIMEOUT:
+        cancels = [entry.seq for entry in _journal(ws, row) if entry.key.kind is EntryKind.CANCEL]
+        escaped_seq = cancels[0] if cancels else None
+    row = _next_attempt(ws, row, escaped_seq=escaped_seq)
+    ws.reopen_run(row.id)
+    row = replace(
+        row,
+        epoch=row.epoch + 1,
+        crashes=0,
+        timeout_at_ms=None if row.timeout_ms is None else ws.now_ms + row.timeout_ms,
+        cancel=row.cancel if row.cancel_delivered else None,
+        cancel_reason=row.cancel_reason if row.cancel_delivered else None,
+        cascade=Cascade.NONE,
+        failed_seq=None,
+        finished_at_ms=None,
+    )
+    return queue_up(ws, row, Reason.RETRY)
+
+
+def _next_attempt(ws: WorkingSet, row: RunRow, *, escaped_seq: int | None) -> RunRow:
+    """Cut the journal, put what stays under the next attempt, and return the row of that."""
+    result = cut(_journal(ws, row), escaped_seq=escaped_seq)
+    ws.void_requests(row.id)
+    ws.unread_mail.extend((row.id, number) for number in result.unread)
+    row = replace(
+        row,
+        attempt=row.attempt + 1,
+        seq=len(result.kept),
+        effects=0,
+        claimed_poll=NOT_CLAIMED,
+        cancel_delivered=any(entry.key.kind is EntryKind.CANCEL for entry in result.kept),
+    )
+    ws.new_entries.extend((row.id, row.chapter, row.attempt, entry) for entry in result.kept)
+    return row
 
 
 def _journal(ws: WorkingSet, row: RunRow) -> list[Entry]:

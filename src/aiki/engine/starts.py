@@ -110,7 +110,7 @@ def _insert(ws: WorkingSet, request: StartRun, *, parent: RunRow | None) -> RunR
         started_at_ms=None,
         finished_at_ms=None,
     )
-    row = replace(row, alarm_at_ms=alarm_of(row, now_ms=ws.now_ms))
+    row = replace(row, alarm_at_ms=alarm_of(row, now_ms=ws.now_ms, grace_ms=ws.cancel_grace_ms))
     ws.insert_run(NewRun(row, request.input, options.tags))
     ws.history.append(History(row.id, ws.now_ms, None, row.status, Reason.STARTED))
     return row

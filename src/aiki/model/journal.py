@@ -132,6 +132,7 @@ class MailKind(StrEnum):
     CHILD_RESULT = "child_result"
     CANCEL = "cancel"
     WAKE = "wake"
+    CONTROL = "control"
 
 
 class Mail(Struct, frozen=True, omit_defaults=True):
@@ -142,7 +143,7 @@ class Mail(Struct, frozen=True, omit_defaults=True):
         id: made by its sender; repeated, it is one message.
         kind: what it is.
         at_ms: when the server took it.
-        name: the event's name; the finished child's run id.
+        name: the event's name; the finished child's run id; what a control asks (pause, resume, requeue, retry).
         ordinal: of the wait that a child's result answers.
         payload: the event's, or the child's output.
         status, error: of a finished child.

@@ -69,6 +69,8 @@ class RunRow(Struct, frozen=True):
         cancel: a cancellation is requested, by whom; `cancel_delivered`: the code of this attempt has got it.
         timeout_at_ms: when the run's own timeout strikes; None for never.
         clock_ms: the chapter's logical time before its first delivery; None before its first claim.
+        pause_mail: the number of the message that asks its owner to pause, until that is answered or lifted.
+        failed_seq: the entry whose error escaped and failed it, for its retry by a person; None if none did.
         why: why it is stalled, or how it came to its status, for people.
         has_children: whether a child was ever started: only then is there anything to cascade to.
     """
@@ -114,6 +116,8 @@ class RunRow(Struct, frozen=True):
     created_at_ms: int
     started_at_ms: int | None
     finished_at_ms: int | None
+    pause_mail: int | None = None
+    failed_seq: int | None = None
 
     @property
     def queue(self) -> Queue:

@@ -15,6 +15,8 @@ from aiki.model.retry import Retry
 from aiki.model.run import ParentClose, Queue
 
 Conflict = Literal["error", "return_existing"]
+Verb = Literal["cancel", "terminate", "pause", "resume", "wake", "requeue", "retry"]
+"""What can be asked of a run."""
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
@@ -89,7 +91,7 @@ class Control(Message, frozen=True):
     namespace: str
     run_id: str
     message_id: str
-    verb: Literal["cancel", "terminate", "wake", "requeue"]
+    verb: Verb
     reason: str | None = None
 
 
@@ -316,7 +318,7 @@ class Effect(Message, frozen=True):
 
 
 class Outcome(StrEnum):
-    """How a commit leaves the run."""
+    """How a commit leaves the run. `paused`: as it was asked, though its code could go on."""
 
     RUNNING = "running"
     SUSPENDED = "suspended"
@@ -324,6 +326,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     CONTINUED = "continued"
+    PAUSED = "paused"
     STALLED = "stalled"
 
 

@@ -16,6 +16,7 @@ from aiki.model.run import NewRun, Queue, RunEnd, RunRow, SessionRow, Waiter
 from aiki.model.wire import Announce
 
 __all__ = [
+    "CANCEL_GRACE_MS",
     "CASCADE_ROWS",
     "EXPIRY_ROWS",
     "MAIL_ROWS",
@@ -27,6 +28,7 @@ __all__ = [
     "WorkingSet",
 ]
 
+CANCEL_GRACE_MS: Final = 30_000  # from the delivery of a cancellation, and again from each later claim
 CASCADE_ROWS: Final = 500  # children cancelled in one transaction
 EXPIRY_ROWS: Final = 200  # runs of a dead session returned in one transaction
 MAIL_ROWS: Final = 500  # messages loaded for one run at once; the rest follows with the next answer
@@ -116,6 +118,7 @@ class WorkingSet:
 
     def __init__(self, *, now_ms: int) -> None:
         self.now_ms = now_ms  # the store's clock, after the locks, never below the time of any row loaded
+        self.cancel_grace_ms = CANCEL_GRACE_MS  # the shell may say otherwise before anything is decided
         # loaded
         self.runs: dict[str, RunRow] = {}
         self.ends: dict[str, RunEnd] = {}
@@ -138,6 +141,7 @@ class WorkingSet:
         self.new_entries: list[tuple[str, int, int, Entry]] = []  # run id, chapter, attempt
         self.new_mail: list[tuple[str, Mail]] = []
         self.read_mail: list[tuple[str, int]] = []
+        self.voided_requests: list[str] = []  # runs whose unread wake-ups and cancellations are void
         self.unread_mail: list[tuple[str, int]] = []  # read once, unread again: a retry cut what took them
         self.removed_mail: list[tuple[str, str, int]] = []  # unread child results: run id, child's id, ordinal
         self.new_waits: dict[tuple[str, CallKey], Wait] = {}
@@ -205,6 +209,12 @@ class WorkingSet:
         self.read_mail.extend((run_id, number) for number in sorted(gone))
         if run_id in self.unread:
             self.unread[run_id] = [mail for mail in self.unread[run_id] if mail.number not in gone]
+
+    def void_requests(self, run_id: str) -> None:
+        """Mark the unread wake-ups and cancellations of a run as read: their attempt is over."""
+        self.voided_requests.append(run_id)
+        known = [mail for owner, mail in self.new_mail if owner == run_id] + self.unread.get(run_id, [])
+        self.read(run_id, {mail.number for mail in known if mail.kind in (MailKind.WAKE, MailKind.CANCEL)})
 
     def open_wait(self, run_id: str, wait: Wait) -> None:
         """Add an open wait, or replace the one of the same key."""

@@ -77,8 +77,11 @@ class BlockingHandle(Generic[R, E]):
     info = _blocking(Handle[R, E].info)
     cancel = _blocking(Handle[R, E].cancel)
     terminate = _blocking(Handle[R, E].terminate)
+    pause = _blocking(Handle[R, E].pause)
+    resume = _blocking(Handle[R, E].resume)
     wake = _blocking(Handle[R, E].wake)
     requeue = _blocking(Handle[R, E].requeue)
+    retry = _blocking(Handle[R, E].retry)
     get = _blocking(Handle[R, E].get)
 
     def send(self, event: Event[T], value: T, *, reference_id: str | None = None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Raw
 
@@ -26,6 +26,7 @@ from aiki.model.wire import (
     Standing,
     Started,
     StartRun,
+    Verb,
     WaitAnswer,
     WaitRequest,
 )
@@ -42,7 +43,6 @@ RETRY_MOST_MS: Final = 2_000
 
 T = TypeVar("T")
 R = TypeVar("R")
-Verb = Literal["cancel", "terminate", "wake", "requeue"]
 
 
 class Connection:
@@ -126,7 +126,7 @@ class Connection:
         return _standing(await self._sends.call(event))
 
     async def control(self, run_id: str, verb: Verb, *, reason: str | None = None) -> Standing:
-        """Cancel, terminate, wake or requeue a run; on one that has ended it changes nothing.
+        """Ask something of a run (cancel, pause, retry, ...); where nothing is there to do it changes nothing.
 
         Raises:
             RunNotFound: there is no such run.

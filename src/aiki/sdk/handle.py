@@ -114,8 +114,30 @@ class Handle(Generic[R, E]):
         """
         return (await self._connection.control(self.id, "terminate", reason=reason)).changed
 
+    async def pause(self) -> bool:
+        """Hold the run. If a worker has it, it stops after the tasks that run now; what is sent to it is kept.
+
+        Returns:
+            Whether anything changed: False if it is paused, stalled, to be cancelled, or has ended.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        return (await self._connection.control(self.id, "pause")).changed
+
+    async def resume(self) -> bool:
+        """Let the run go on where it was paused.
+
+        Returns:
+            Whether it was paused. If not, nothing happens.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        return (await self._connection.control(self.id, "resume")).changed
+
     async def wake(self) -> bool:
-        """End what the run sleeps in now, be it a sleep or a delayed start.
+        """End what the run sleeps in now: a sleep, a delayed start, or the delay before its next attempt.
 
         Returns:
             Whether anything slept. If not, nothing happens.
@@ -129,6 +151,19 @@ class Handle(Generic[R, E]):
             Whether it was stalled. If not, nothing happens.
         """
         return (await self._connection.control(self.id, "requeue")).changed
+
+    async def retry(self) -> bool:
+        """Try the run again, if it has failed. What it completed is kept; it goes on from what failed.
+
+        Who has been told of the failure has been told; `result()` waits for the new end.
+
+        Returns:
+            Whether it had failed. If not, nothing happens.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        return (await self._connection.control(self.id, "retry")).changed
 
     async def get(self, key: str) -> Json:
         """Return what the run published with `run.set(key, value)`, as plain JSON; None if nothing."""

@@ -122,7 +122,7 @@ class HttpTransport:
         return await self._many("/v1/events", events, _STANDINGS)
 
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
-        """Cancel, terminate, wake or requeue; one answer for each, in order."""
+        """Ask something of many runs: cancel, pause, retry, ...; one answer for each, in order."""
         return await self._many("/v1/controls", requests, _STANDINGS)
 
     async def wait(self, request: WaitRequest) -> WaitAnswer:

@@ -42,7 +42,7 @@ class ClientTransport(Protocol):
         ...
 
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
-        """Cancel, terminate, wake or requeue; one answer for each, in order."""
+        """Ask something of many runs: cancel, pause, retry, ...; one answer for each, in order."""
         ...
 
     async def wait(self, request: WaitRequest) -> WaitAnswer:

@@ -45,7 +45,7 @@ class InProcessTransport:
         return await self._service().send(events)
 
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
-        """Cancel, terminate, wake or requeue; one answer for each, in order."""
+        """Ask something of many runs: cancel, pause, retry, ...; one answer for each, in order."""
         return await self._service().control(requests)
 
     async def wait(self, request: WaitRequest) -> WaitAnswer:

@@ -244,6 +244,7 @@ class Pipeline:
 
         def decide_all(ws: WorkingSet) -> None:
             answers.clear()  # the store may ask again
+            ws.cancel_grace_ms = self._config.cancel_grace_ms
             for place, waiting in enumerate(batch):
                 try:
                     answers.append(decide(ws, waiting.command, ws.now_ms))

@@ -130,7 +130,7 @@ class Service:
         )
 
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
-        """Cancel, terminate, wake or requeue; one answer for each, in order."""
+        """Ask something of many runs: cancel, pause, retry, ...; one answer for each, in order."""
         self._door.count(requests, "requests")
 
         def command(request: Control) -> Command:

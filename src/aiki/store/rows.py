@@ -142,7 +142,7 @@ def run_columns(row: RunRow) -> Columns:
         row.priority, row.session_id, row.parked_on, row.claimed_poll, row.crashes,
         None if row.cancel is None else str(row.cancel), row.cancel_reason, int(row.cancel_delivered), row.timeout_ms,
         row.timeout_at_ms, _retry_text(row.retry), row.clock_ms, row.why, int(row.has_children), str(row.cascade),
-        row.created_at_ms, row.started_at_ms, row.finished_at_ms,
+        row.created_at_ms, row.started_at_ms, row.finished_at_ms, row.pause_mail, row.failed_seq,
     )
     # fmt: on
 
@@ -154,7 +154,7 @@ def advanced(row: RunRow) -> tuple[Any, ...]:
         row.version_no, row.epoch, row.turn, row.attempt, row.chapter, row.seq, row.mail, row.effects, row.waits,
         row.deadline_ms, row.parked_on, row.claimed_poll, row.crashes, row.cancel_reason, int(row.cancel_delivered),
         row.timeout_at_ms, row.clock_ms, row.why, int(row.has_children), str(row.cascade), row.started_at_ms,
-        row.input_hash,
+        row.input_hash, row.pause_mail, row.failed_seq,
     )
     # fmt: on
 

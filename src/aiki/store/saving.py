@@ -114,6 +114,7 @@ def _mail_changes(ws: WorkingSet) -> Iterable[tuple[str, Iterable[Columns]]]:
     read = set(ws.read_mail) - unread
     new = {(run_id, mail.number) for run_id, mail in ws.new_mail}
     yield "clear_results", _each(ws.cleared_waiters)
+    yield "void_requests", _each(ws.voided_requests)
     yield "delete_results", ws.removed_mail
     yield (
         "insert_mail",

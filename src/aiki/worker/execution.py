@@ -6,9 +6,10 @@ But a task starts only when everything that was delivered before its call is ack
 A crash can lose progress in memory, never an effect's cause.
 
 **When to commit.** At once where something waits for it: a task to start, a child, the end, a suspension. What nobody
-waits for (a result, a wait, a published value while other tasks still run) is gathered for a moment. One turn at a
-time: while it is under way the code goes on, and the next turn takes all that has piled up. A turn that would end the
-claim is the exception: until it is answered nothing is delivered, for the claim may be over.
+waits for (a result, a wait, a published value while other tasks still run) is gathered for a moment. A run that is to
+pause starts nothing more: once its tasks have ended, a turn says so, and its code is kept. One turn at a time: while it
+is under way the code goes on, and the next turn takes all that has piled up. A turn that would end the claim is the
+exception: until it is answered nothing is delivered, for the claim may be over.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ IN_PLACE_MS: Final = 1_000  # a retry's delay up to this is waited for under the
 GATHER_S: Final = 0.1  # how long what nobody waits for may stay uncommitted
 RING_S_MAX: Final = 3_600.0
 MS_PER_S: Final = 1000
+PARKING: Final = frozenset({Outcome.SUSPENDED, Outcome.PAUSED})  # after these the code is kept
 
 
 _CANCELLED_ITSELF: Final = asyncio.CancelledError("the task cancelled its own attempt")
@@ -125,6 +127,7 @@ class Execution:
         self.epoch = assignment.epoch
         self._turn = 0
         self._is_released = self._is_settling = False
+        self._machine.inbox.forget_pause()
         self._machine.inbox.receive(assignment.mail, assignment.last_mail)
         self._pump()
 
@@ -175,6 +178,7 @@ class Execution:
         self._cancel_withdrawn()
         if not self._machine.is_live:
             self._cancel_attempts()
+        self._machine.ledger.keeps_children = self._machine.inbox.is_paused
         self._start_tasks()
         self._commit_what_is_due()
         self._set_alarm()
@@ -192,8 +196,8 @@ class Execution:
                 attempt.task.cancel()
 
     def _start_tasks(self) -> None:
-        if self._host.is_leaving:
-            return  # they are another worker's
+        if self._host.is_leaving or self._machine.inbox.is_paused:
+            return  # they are another worker's, or those of another day
         starts = self._machine.starts
         while starts and (starts[0].born <= self.recorded_seq or not starts[0].is_open):
             call = starts.popleft()
@@ -230,11 +234,15 @@ class Execution:
         machine = self._machine
         if self._sent is not None:
             return
+        pauses = machine.inbox.is_paused
+        is_idle = not self._executing and (pauses or not self._in_place)
         if not machine.is_live:
             self._commit(Outcome.STALLED if machine.ending is None else machine.ending.outcome)
-        elif not self._executing and not self._in_place and machine.is_quiet:
+        elif is_idle and machine.is_quiet:
             self._commit(Outcome.SUSPENDED if machine.inbox.waits else Outcome.STALLED)
-        elif not machine.is_quiet:
+        elif is_idle and pauses:
+            self._commit(Outcome.PAUSED)
+        elif not machine.is_quiet and not pauses:
             if not (self._host.is_leaving and machine.ledger.is_empty):
                 self._commit(Outcome.RUNNING)
         elif not machine.ledger.is_empty and self._gather_handle is None:
@@ -254,7 +262,7 @@ class Execution:
             self._gather_handle = None
         self._turn += 1
         now_ms = self._host.server_time.now_ms()
-        parks = outcome is Outcome.SUSPENDED
+        parks = outcome in PARKING
         self._sent = self._machine.turn(outcome, epoch=self.epoch, number=self._turn, now_ms=now_ms, parks=parks)
         self._is_settling = self._sent.outcome is not Outcome.RUNNING
         self._host.send(self._sent, self._answered)
@@ -270,7 +278,7 @@ class Execution:
             return
         self.recorded_seq += len(commit.entries)
         if answer.status is not Status.RUNNING:
-            if commit.outcome is Outcome.SUSPENDED and answer.status not in TERMINAL:
+            if commit.outcome in PARKING and answer.status not in TERMINAL:
                 self._stop()
                 self._host.suspended(self)
             else:

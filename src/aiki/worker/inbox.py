@@ -49,6 +49,8 @@ class Inbox:
                 line.append(message.number)
                 if line[0] == message.number:
                     heapq.heappush(self._heads, message.number)
+                if message.kind is MailKind.CANCEL or _addressee_of_mail(message) == _RESUME:
+                    self.forget_pause()
         self.last_mail = max(self.last_mail, last_mail)
 
     def unread(self) -> tuple[Mail, ...]:
@@ -83,6 +85,19 @@ class Inbox:
     def discard_wakes(self) -> list[int]:
         """Remove the wake-ups that found nobody asleep, and return their numbers."""
         return self._discard(_SLEEPERS)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the run is asked to pause."""
+        return _PAUSE in self._lines
+
+    def forget_pause(self) -> None:
+        """Remove the request to pause: it was lifted, or answered by the end of the claim."""
+        self._discard(_PAUSE)
+
+    def discard_resumes(self) -> list[int]:
+        """Remove what lifted a pause, and return its numbers."""
+        return self._discard(_RESUME)
 
     def _discard(self, addressee: CallKey) -> list[int]:
         numbers = list(self._lines.pop(addressee, ()))
@@ -144,10 +159,15 @@ class Inbox:
 
 _SLEEPERS: Final = CallKey(EntryKind.SLEEP, "")
 _CANCEL: Final = CallKey(EntryKind.CANCEL, "")
+_PAUSE: Final = CallKey(EntryKind.CANCEL, "pause")
+_RESUME: Final = CallKey(EntryKind.CANCEL, "resume")
 
 
 def _addressee_of_mail(mail: Mail) -> CallKey:
-    """Return whom a message can answer: one child's waiter, the waits for an event, whatever sleeps, or the run."""
+    """Return whom a message can answer: one child's waiter, the waits for an event, whatever sleeps, or the run.
+
+    A pause and its end answer nobody: they are for who drives the code.
+    """
     match mail.kind:
         case MailKind.EVENT:
             return CallKey(EntryKind.EVENT, mail.name)
@@ -157,6 +177,8 @@ def _addressee_of_mail(mail: Mail) -> CallKey:
             return _SLEEPERS
         case MailKind.CANCEL:
             return _CANCEL
+        case MailKind.CONTROL:
+            return CallKey(EntryKind.CANCEL, mail.name)
 
 
 def _addressee_of_wait(key: CallKey) -> CallKey | None:

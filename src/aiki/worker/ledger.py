@@ -103,12 +103,14 @@ class Ledger:
 
     Attributes:
         unsent: what no turn has taken yet.
+        keeps_children: the run is to pause: no turn takes children, and they alone are no reason for one.
     """
 
-    __slots__ = ("_known", "_replaces", "unsent")
+    __slots__ = ("_known", "_replaces", "keeps_children", "unsent")
 
     def __init__(self, *, knows_waits: bool) -> None:
         self.unsent = Unsent()
+        self.keeps_children = False
         self._known: set[CallKey] = set()
         self._replaces = not knows_waits
 
@@ -116,7 +118,8 @@ class Ledger:
     def is_empty(self) -> bool:
         """Whether there is nothing that a crash could lose."""
         unsent = self.unsent
-        return not (unsent.entries or unsent.effects or unsent.children or unsent.opened or unsent.closed)
+        starts = unsent.children and not self.keeps_children
+        return not (unsent.entries or unsent.effects or starts or unsent.opened or unsent.closed)
 
     def open_wait(self, call: Call) -> None:
         """A wait was opened, or has changed."""
@@ -136,10 +139,15 @@ class Ledger:
 
     def take(self, waits: Mapping[CallKey, Call]) -> Unsent:
         """Return what is to be sent, `waits` being all that are open; what is too much for one turn stays."""
+        kept: dict[CallKey, Call] = {}
+        if self.keeps_children:
+            kept, self.unsent.children = self.unsent.children, {}
         part = self.unsent.take_part()
         if part is not None:
+            self.unsent.children = kept or self.unsent.children
             return part
         taken, self.unsent = self.unsent, Unsent()
+        self.unsent.children = kept
         if self._replaces:
             self._replaces = False
             taken.replaces = True

@@ -203,6 +203,8 @@ class RunMachine:
         if unsent.replaces and self._replay is not None:
             self._replay.forget_waits()  # the server forgets those that the code has not asked for, and so do we
         self._children.update(unsent.children)
+        if unsent.is_all:
+            unsent.read.extend(self.inbox.discard_resumes())
         if unsent.is_all and outcome in (Outcome.SUSPENDED, Outcome.FAILED):  # failed, it may wait for its next attempt
             unsent.read.extend(self.inbox.discard_wakes())
         commit = unsent.added_to(commit, self.facts)

@@ -1,4 +1,4 @@
-"""Commands that ask something of a run: start, send, wake, cancel, terminate, requeue.
+"""Commands that ask something of a run: start, send, wake, pause, resume, cancel, terminate, requeue, retry.
 
 The rule: what was asked and where that leaves the run is one line; the server's own words say why it refuses.
 """
@@ -14,13 +14,14 @@ from aiki.cli.runs.asked import FLAG, TYPED_JSON, USUAL, Server, ask, parsed_dur
 from aiki.errors import RunCancelled, RunFailed
 from aiki.model.lifecycle import TERMINAL
 from aiki.model.payload import PAYLOAD_BYTES_MAX, check_name
+from aiki.model.wire import Verb
 from aiki.sdk.client import Client
 from aiki.sdk.events import Events
 from aiki.sdk.handle import Handle
 from aiki.sdk.options import Options
 from aiki.sdk.serial import ANY
 
-__all__ = ["cancel", "requeue", "send", "start", "terminate", "wake"]
+__all__ = ["cancel", "pause", "requeue", "resume", "retry", "send", "start", "terminate", "wake"]
 
 AnyHandle = Handle[Any, Events]
 
@@ -116,7 +117,7 @@ def send(
 
 
 def wake(run_id: str, /, *, server: Server = USUAL) -> int:
-    """End what a run sleeps in, now: a sleep, a delayed start, or the delay before a retry.
+    """End what a run sleeps in, now: a sleep, a delayed start, or the delay before its next attempt.
 
     For example:
 
@@ -141,6 +142,48 @@ def requeue(run_id: str, /, *, server: Server = USUAL) -> int:
         server: The server.
     """
     return _control("requeue", run_id, None, server=server)
+
+
+def retry(run_id: str, /, *, server: Server = USUAL) -> int:
+    """Try a failed run again. What it completed is kept; it goes on from what failed.
+
+    For example:
+
+        aiki runs retry 0192...
+
+    Args:
+        run_id: The run.
+        server: The server.
+    """
+    return _control("retry", run_id, None, server=server)
+
+
+def pause(run_id: str, /, *, server: Server = USUAL) -> int:
+    """Hold a run. If a worker has it, it stops after its current tasks; what is sent to it is kept.
+
+    For example:
+
+        aiki runs pause 0192...
+
+    Args:
+        run_id: The run.
+        server: The server.
+    """
+    return _control("pause", run_id, None, server=server)
+
+
+def resume(run_id: str, /, *, server: Server = USUAL) -> int:
+    """Let a paused run go on.
+
+    For example:
+
+        aiki runs resume 0192...
+
+    Args:
+        run_id: The run.
+        server: The server.
+    """
+    return _control("resume", run_id, None, server=server)
 
 
 def cancel(run_id: str, /, *, reason: str | None = None, server: Server = USUAL) -> int:
@@ -175,17 +218,21 @@ def terminate(run_id: str, /, *, reason: str | None = None, server: Server = USU
 
 # ---------------------------------------------------------------------------------------------------------------- parts
 
-Verb = Literal["wake", "requeue", "cancel", "terminate"]
-
 DONE: Final[dict[Verb, str]] = {
     "wake": "wakes up",
+    "pause": "is to pause",
+    "resume": "goes on",
     "requeue": "is queued again",
+    "retry": "is tried again",
     "cancel": "is asked to cancel",
     "terminate": "is ended",
 }
 IDLE: Final[dict[Verb, str]] = {
     "wake": "it does not sleep",
+    "pause": "it is held already",
+    "resume": "it is not paused",
     "requeue": "it is not stalled",
+    "retry": "it has not failed",
     "cancel": "it was asked to cancel before",
     "terminate": "it was asked to end before",
 }

@@ -5,7 +5,7 @@ The rule: a call for one run answers with a problem where it is refused; a call 
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Raw
 
@@ -13,7 +13,7 @@ from aiki.errors import AikiError, InvalidInput, RunNotFound
 from aiki.model.ids import check_id, derived_id
 from aiki.model.payload import PAYLOAD_BYTES_MAX, RAW_NULL, canonical, check, check_name, digest
 from aiki.model.views import RunFilter, RunInfo
-from aiki.model.wire import Control, SendEvent, Standing, StartRun, WaitAnswer, WaitRequest
+from aiki.model.wire import Control, SendEvent, Standing, StartRun, Verb, WaitAnswer, WaitRequest
 from aiki.server.api.call import Call, Handler, Reply
 from aiki.server.api.polls import Closing
 from aiki.server.api.problems import VALUE_NOT_FOUND, Refused
@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 MS_PER_S: Final = 1000
-Verb = Literal["cancel", "terminate", "wake", "requeue"]
 
 
 # -------------------------------------------------------------------------------------------------------------- starts
@@ -203,7 +202,7 @@ def asking(verb: Verb) -> Handler:
 
 
 async def request_many(call: Call, _asked: Nothing, body: list[Control]) -> Reply:
-    """Cancel, terminate, wake or requeue many runs."""
+    """Ask something of many runs."""
     _check_namespaces(call, body)
     return Reply(await call.service.control(body))
 

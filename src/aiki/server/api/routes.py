@@ -101,6 +101,16 @@ ROUTES: Final = (
         summary="End a run as cancelled, at once",
     ),
     Route(
+        method="POST", path="/v1/runs/{run_id}/pause", name="pause_run", handler=clients.asking("pause"),
+        role=Role.OPERATOR, asked=AskedRun, body=RequestBody, answer=Standing,
+        summary="Hold a run; one that is running stops after its current tasks",
+    ),
+    Route(
+        method="POST", path="/v1/runs/{run_id}/resume", name="resume_run", handler=clients.asking("resume"),
+        role=Role.OPERATOR, asked=AskedRun, body=RequestBody, answer=Standing,
+        summary="Let a paused run go on",
+    ),
+    Route(
         method="POST", path="/v1/runs/{run_id}/wake", name="wake_run", handler=clients.asking("wake"),
         role=Role.OPERATOR, asked=AskedRun, body=RequestBody, answer=Standing,
         summary="End what a run sleeps in now",
@@ -111,6 +121,11 @@ ROUTES: Final = (
         summary="Put a stalled run back into its queue",
     ),
     Route(
+        method="POST", path="/v1/runs/{run_id}/retry", name="retry_run", handler=clients.asking("retry"),
+        role=Role.OPERATOR, asked=AskedRun, body=RequestBody, answer=Standing,
+        summary="Try a failed run again; what it completed is kept",
+    ),
+    Route(
         method="POST", path="/v1/runs/{run_id}/events/{name:path}", name="send_event", handler=clients.send_event,
         role=Role.OPERATOR, asked=AskedEvent, body=Raw, answer=Standing,
         summary="Send a run an event; the body is what it carries",
@@ -118,7 +133,7 @@ ROUTES: Final = (
     Route(
         method="POST", path="/v1/controls", name="request_many", handler=clients.request_many, role=Role.OPERATOR,
         body=list[Control], answer=list[Standing],
-        summary="Cancel, terminate, wake or requeue many runs: an answer for each, in order",
+        summary="Cancel, pause, retry, ... many runs: an answer for each, in order",
     ),
     Route(
         method="POST", path="/v1/events", name="send_events", handler=clients.send_events, role=Role.OPERATOR,

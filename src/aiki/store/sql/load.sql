@@ -6,7 +6,8 @@
 SELECT id, namespace, workflow, version, pool, reference_id, input_hash, parent_id, parent_close, root_id, status,
        version_no, epoch, turn, attempt, chapter, seq, mail, effects, waits, deadline_ms, alarm_at_ms, due_at_ms,
        priority, session_id, parked_on, claimed_poll, crashes, cancel, cancel_reason, cancel_delivered, timeout_ms,
-       timeout_at_ms, retry, clock_ms, why, has_children, cascade, created_at_ms, started_at_ms, finished_at_ms
+       timeout_at_ms, retry, clock_ms, why, has_children, cascade, created_at_ms, started_at_ms, finished_at_ms,
+       pause_mail, failed_seq
   FROM runs
  WHERE id IN (SELECT value FROM json_each(:ids))                                          -- [sqlite]
  WHERE id = ANY(:ids::uuid[])                                                             -- [postgres]

@@ -11,16 +11,18 @@ INSERT INTO runs (
     id, namespace, workflow, version, pool, reference_id, input_hash, parent_id, parent_close, root_id, status,
     version_no, epoch, turn, attempt, chapter, seq, mail, effects, waits, deadline_ms, alarm_at_ms, due_at_ms,
     priority, session_id, parked_on, claimed_poll, crashes, cancel, cancel_reason, cancel_delivered, timeout_ms,
-    timeout_at_ms, retry, clock_ms, why, has_children, cascade, created_at_ms, started_at_ms, finished_at_ms)
+    timeout_at_ms, retry, clock_ms, why, has_children, cascade, created_at_ms, started_at_ms, finished_at_ms,
+    pause_mail, failed_seq)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-        ?, ?, ?)
+        ?, ?, ?, ?, ?)
 
 -- name: advance_runs
 -- Runs of which nothing changed that is in an index: the commit of a turn that leaves its run running.
 UPDATE runs
    SET version_no = ?, epoch = ?, turn = ?, attempt = ?, chapter = ?, seq = ?, mail = ?, effects = ?, waits = ?,
        deadline_ms = ?, parked_on = ?, claimed_poll = ?, crashes = ?, cancel_reason = ?, cancel_delivered = ?,
-       timeout_at_ms = ?, clock_ms = ?, why = ?, has_children = ?, cascade = ?, started_at_ms = ?, input_hash = ?
+       timeout_at_ms = ?, clock_ms = ?, why = ?, has_children = ?, cascade = ?, started_at_ms = ?, input_hash = ?,
+       pause_mail = ?, failed_seq = ?
  WHERE id = ?
 
 -- name: move_runs
@@ -29,6 +31,7 @@ UPDATE runs
    SET version_no = ?, epoch = ?, turn = ?, attempt = ?, chapter = ?, seq = ?, mail = ?, effects = ?, waits = ?,
        deadline_ms = ?, parked_on = ?, claimed_poll = ?, crashes = ?, cancel_reason = ?, cancel_delivered = ?,
        timeout_at_ms = ?, clock_ms = ?, why = ?, has_children = ?, cascade = ?, started_at_ms = ?, input_hash = ?,
+       pause_mail = ?, failed_seq = ?,
        status = ?, alarm_at_ms = ?, due_at_ms = ?, priority = ?, session_id = ?, cancel = ?, finished_at_ms = ?
  WHERE id = ?
 
@@ -115,6 +118,14 @@ DELETE FROM inbox
 -- Messages. One may have been read in the transaction that brought it.
 INSERT INTO inbox (run_id, number, message_id, kind, name, ordinal, is_read, mail)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: void_requests
+-- Unread wake-ups and cancellations of an attempt that is over.
+UPDATE inbox
+   SET is_read = 1
+ WHERE run_id = ?
+   AND is_read = 0
+   AND kind IN ('wake', 'cancel')
 
 -- name: read_mail
 -- Messages that were delivered to the code.
