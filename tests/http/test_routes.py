@@ -154,6 +154,9 @@ async def test_many_runs_are_waited_for_in_one_request(world: World) -> None:
     [
         ("cancel", "cancelled", True),
         ("terminate", "cancelled", True),
+        ("pause", "paused", True),
+        ("resume", "queued", False),
+        ("retry", "queued", False),
         ("wake", "queued", False),
         ("requeue", "queued", False),
     ],

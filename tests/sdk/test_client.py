@@ -193,12 +193,18 @@ async def test_requests_to_a_run_say_whether_anything_changed(transport: Scripte
         assert await handle.terminate()
         assert not await handle.wake()
         assert await handle.requeue()
+        assert await handle.pause()
+        assert await handle.resume()
+        assert await handle.retry()
 
     assert [(request.verb, request.reason) for _, (request,) in transport.asked] == [
         ("cancel", "too late"),
         ("terminate", None),
         ("wake", None),
         ("requeue", None),
+        ("pause", None),
+        ("resume", None),
+        ("retry", None),
     ]
 
 

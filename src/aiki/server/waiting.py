@@ -139,9 +139,9 @@ class Waiting:
         return subscription
 
     async def _add(self, key: _Key, subscription: _Subscription, run_ids: Collection[str]) -> None:
-        new = [
-            run_id for run_id in run_ids if run_id not in subscription.pending and run_id not in subscription.finished
-        ]
+        self._remove(key, subscription, [run_id for run_id in run_ids if run_id in subscription.finished])
+        # What has been told, and is waited for anew, is looked at anew: a failed run may have been tried again since.
+        new = [run_id for run_id in run_ids if run_id not in subscription.pending]
         total = len(subscription.pending) + len(subscription.finished) + len(new)
         if total > self._config.subscribed_runs_max:
             raise InvalidInput(
