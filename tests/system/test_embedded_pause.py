@@ -199,7 +199,7 @@ class Steps:
 
             return list(await asyncio.gather(first.start(run), line("a"), line("b")))
 
-        self.workflows = [child_v1, steps_v1, family_v1, crowd_v1]
+        self.workflows: list[aiki.Version[..., Any, Any]] = [child_v1, steps_v1, family_v1, crowd_v1]
         self.steps, self.family, self.crowd = steps_v1, family_v1, crowd_v1
 
 
