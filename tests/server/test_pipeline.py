@@ -107,7 +107,7 @@ async def test_a_decision_that_fails_fails_alone_and_leaves_nothing_behind(
 ) -> None:
     good, bad = world.start_request(), world.start_request(reference_id="broken")
 
-    def fail(row: object, *, now_ms: int) -> int | None:
+    def fail(row: object, **_: int) -> int | None:
         if getattr(row, "reference_id", None) == "broken":
             raise LookupError("a bug")
         return None
