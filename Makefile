@@ -20,7 +20,7 @@ help:
 	@echo "make test-full  the tests that kill processes, at full size (five minutes)"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
 	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery (two minutes)"
-	@echo "make docs     write docs/http.md from the table of routes"
+	@echo "make docs     write the reference: HTTP, errors, commands, settings, statuses"
 	@echo "make format   put the code in the form that make check wants"
 	@echo "make venv     make .venv with all that the above need"
 	@echo "make clean    remove .venv, caches and builds"
@@ -49,7 +49,7 @@ check: $(DEV)
 	@$(BIN)/pytest -q tests/house
 
 docs: $(DEV)
-	@$(BIN)/python tools/http_reference.py
+	@$(BIN)/python -m tools.reference
 
 format: $(DEV)
 	@$(BIN)/ruff format --quiet .

@@ -12,12 +12,12 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from cyclopts import App, CycloptsError
 
-__all__ = ["main"]
+__all__ = ["app", "main"]
 
 USAGE: Final = 2  # the exit status of what was typed wrongly
 
@@ -45,20 +45,25 @@ RUNS: Final = {
 
 def main() -> None:
     """Run the command that was typed, and exit with its status."""
-    app = _app("aiki", "Durable workflows in plain Python.", COMMANDS)
-    app["--help"].help = "Show this and exit."
-    app.command(_app("runs", "Start, look at and steer runs.", RUNS))
     try:
-        status = app(exit_on_error=False)
+        status = app(typed=sys.argv)(exit_on_error=False)
     except CycloptsError:  # what was wrong, and what would work, has been printed
         status = USAGE
     sys.exit(status)
 
 
-def _app(name: str, sentence: str, commands: Mapping[str, tuple[str, str]]) -> App:
+def app(*, typed: Sequence[str] | None) -> App:
+    """Return all commands, those that are among the typed words with their own text; None: all of them."""
+    whole = _app("aiki", "Durable workflows in plain Python.", commands=COMMANDS, typed=typed)
+    whole["--help"].help = "Show this and exit."
+    whole.command(_app("runs", "Start, look at and steer runs.", commands=RUNS, typed=typed))
+    return whole
+
+
+def _app(name: str, sentence: str, *, commands: Mapping[str, tuple[str, str]], typed: Sequence[str] | None) -> App:
     # Plain text: to render Markdown costs an import of 50 ms, and a sentence needs none.
-    app = App(name=name, help=sentence, help_format="plaintext", version_flags=(), result_action="return_value")
+    made = App(name=name, help=sentence, help_format="plaintext", version_flags=(), result_action="return_value")
     for command, (where, summary) in commands.items():
         # The summary stands in for the command's own words where these would have to be imported.
-        app.command(where, name=command, help=None if command in sys.argv else summary)
-    return app
+        made.command(where, name=command, help=None if typed is None or command in typed else summary)
+    return made

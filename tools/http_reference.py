@@ -1,4 +1,4 @@
-"""Writes docs/http.md from the OpenAPI document: `make docs`.
+"""Makes docs/http.md from the OpenAPI document; `make docs` writes it.
 
 The rule: nothing is said here that the document does not say; a house test holds the page to what this makes.
 """
@@ -143,7 +143,3 @@ def _prose(text: str) -> str:
         else:
             lines.append(f"  {line.strip()}" if is_listed and line.strip() else line.strip())
     return "\n".join(lines).strip()
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 from tests.house import page
 from tests.house.sources import ROOT
-from tools import http_reference
+from tools import reference
 
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 PAGE_TIMEOUT_S: Final = 60
@@ -80,8 +80,9 @@ def test_every_reason_ends_with_what_would_change_our_mind() -> None:
     ] == []
 
 
-def test_the_reference_of_the_http_api_is_what_the_routes_say() -> None:
-    assert http_reference.PAGE.read_text(encoding="utf-8") == http_reference.page(), "make docs writes it anew"
+@pytest.mark.parametrize("path", reference.PAGES, ids=[path.name for path in reference.PAGES])
+def test_a_page_of_the_reference_is_what_the_code_says(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == reference.PAGES[path](), "make docs writes it anew"
 
 
 def test_a_block_keeps_the_line_of_its_page() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["MOVES", "OPEN", "SUSPENDED", "TERMINAL", "Reason", "Status", "can_move"]
+__all__ = ["MEANINGS", "MOVES", "OPEN", "SUSPENDED", "TERMINAL", "Reason", "Status", "can_move"]
 
 
 class Status(StrEnum):
@@ -128,6 +128,21 @@ MOVES: Final[Mapping[Status, Mapping[Status, frozenset[Reason]]]] = {
     Status.COMPLETED: {},
     Status.FAILED: {Status.QUEUED: frozenset({Reason.RETRY})},
     Status.CANCELLED: {},
+}
+
+MEANINGS: Final[Mapping[Status, str]] = {
+    Status.SCHEDULED: "It starts later: `start_at` or `delay`.",
+    Status.QUEUED: "It is ready, and no worker has it yet.",
+    Status.RUNNING: "A worker has it.",
+    Status.SLEEPING: "It sleeps. A suspended run is named after the wait that it has had open for longest.",
+    Status.AWAITING_EVENT: "It waits for an event.",
+    Status.AWAITING_CHILD: "It waits for a child.",
+    Status.AWAITING_RETRY: "It waits for the next attempt of a task, or of itself.",
+    Status.PAUSED: "A person holds it; `resume` lets it go on.",
+    Status.STALLED: "It needs a person or a deploy, and says why. Nothing is lost; `requeue` lets it go on.",
+    Status.COMPLETED: "It has returned a result.",
+    Status.FAILED: "An error came out of it, or its time was over. `retry` lets it go on.",
+    Status.CANCELLED: "It was cancelled or terminated.",
 }
 
 
