@@ -101,8 +101,8 @@ class ScriptedHost:
     def cancel_child(self, run_id: str, reason: str | None) -> None:
         self.asked.append(("cancel", run_id, reason))
 
-    def send_event(self, run_id: str, name: str, payload: bytes) -> None:
-        self.asked.append(("send", run_id, name, payload))
+    def send_event(self, run_id: str, name: str, payload: bytes, *, reference_id: str | None) -> None:
+        self.asked.append(("send", run_id, name, payload, reference_id))
 
     def continue_as_new(self, payload: bytes, input_hash: str) -> NoReturn:
         raise ContinueAsNew(payload, input_hash)

@@ -83,6 +83,7 @@ class Claim:
         self.epoch = 1
         self.is_parked = self.is_over = False
         self.changed = asyncio.Event()
+        self.reports = 0
         self.execution = Execution(self, self._assignment(), self.version, context=None)
 
     # ------------------------------------------------------------------------------------- what an execution asks for
@@ -94,6 +95,9 @@ class Claim:
         self.changed.set()
         if self.answers_in_s is not None:
             asyncio.get_running_loop().call_later(self.answers_in_s, self.answer)
+
+    def executing_changed(self) -> None:
+        self.reports += 1
 
     def suspended(self, execution: Execution) -> None:
         assert execution is self.execution

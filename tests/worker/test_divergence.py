@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aiki.model.journal import Wait
 from aiki.model.wire import Commit, Outcome
 from aiki.sdk.run import Run
 from aiki.sdk.task import task
@@ -138,6 +139,60 @@ def test_a_divergence_that_shows_only_later_takes_nothing_from_the_old_code() ->
     assert commit.entries == ()
     commit = stage.play(version(recorded))
     assert bytes(commit.output).decode() == '["alpha 1","beta 2","now"]'
+
+
+def test_a_result_that_came_just_before_a_divergence_is_recorded_and_its_task_does_not_run_again() -> None:
+    async def two_at_once(run: Run[Signals]) -> list[str]:
+        return [*await asyncio.gather(alpha.start(run, "1"), beta.start(run, "2"))]
+
+    async def without_the_first(run: Run[Signals]) -> list[str]:
+        return [await beta.start(run, "2"), await delta.start(run, "new")]
+
+    stage = Stage(version(two_at_once))
+    stage.hold = lambda call: call.label.startswith("beta")
+    stage.play()
+    key = next(call.key for call in stage.machine.starts) if stage.machine is not None else None
+    assert key is not None
+    stage.waits[key] = Wait(key, asked=0, order=2, deadline_ms=stage.now_ms, attempt=1)  # its next attempt is due
+    stage.hold = None
+
+    commit = stage.play(version(without_the_first))
+
+    assert commit.stall_reason == "diverged"
+    assert [(entry.seq, entry.key) for entry in commit.entries] == [(2, key)]
+    assert stage.waits == {}
+    assert stage.play(version(two_at_once)).outcome is Outcome.COMPLETED
+    assert stage.executed == ['alpha(value="1")', 'beta(value="2")']
+
+
+def test_of_code_that_went_astray_nothing_but_results_is_recorded() -> None:
+    async def two_at_once(run: Run[Signals]) -> list[str]:
+        await asyncio.gather(alpha.start(run, "1"), beta.start(run, "2"))
+        return [(await run.events.go.wait()).data]
+
+    async def without_the_first(run: Run[Signals]) -> list[str]:
+        taken = asyncio.create_task(run.events.go.wait())
+        run.set("astray", value=True)
+        await beta.start(run, "2")
+        return [(await taken).data, await delta.start(run, "new")]
+
+    stage = Stage(version(two_at_once))
+    stage.hold = lambda call: call.label.startswith("beta")
+    stage.play()
+    key = next(call.key for call in stage.machine.starts) if stage.machine is not None else None
+    assert key is not None
+    stage.waits[key] = Wait(key, asked=0, order=2, deadline_ms=stage.now_ms, attempt=1)
+    stage.hold = None
+    stage.send("go", "now")
+
+    commit = stage.play(version(without_the_first))
+
+    assert commit.stall_reason == "diverged"
+    assert [entry.key for entry in commit.entries] == [key]
+    assert commit.effects == ()
+    commit = stage.play(version(two_at_once))
+    assert bytes(commit.output).decode() == '["now"]'
+    assert stage.executed == ['alpha(value="1")', 'beta(value="2")']
 
 
 @pytest.mark.parametrize("held", ["alpha", "beta", "gamma"])

@@ -8,6 +8,7 @@ import pytest
 from aiki.engine.commands import ExpireSession
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.wire import Outcome
+from aiki.sdk.current import current_task
 from aiki.sdk.events import Event, Events
 from aiki.sdk.run import Run
 from aiki.sdk.task import task
@@ -60,6 +61,29 @@ async def test_an_idle_worker_polls_every_two_seconds_with_rising_numbers() -> N
         assert [poll.number for _, poll in polls] == [1, 2, 3, 4, 5]
         assert [round(later - earlier) for (earlier, _), (later, _) in itertools.pairwise(polls)] == [2_000] * 4
         assert {poll.wait_ms for _, poll in polls} == {2_000}
+
+
+@in_virtual_time
+async def test_what_a_task_reports_is_told_within_a_second_and_at_most_once_in_one() -> None:
+    @task
+    async def reports() -> None:
+        for step in range(40):
+            current_task().heartbeat(step)
+            await asyncio.sleep(0.1)
+
+    @workflow("reporting").version("1")
+    async def reporting_v1(run: Run) -> None:
+        await asyncio.gather(reports.start(run), work.start(run, "beside", 10))
+
+    async with fleet() as world, world.worker(reporting_v1) as (_, road):
+        await reporting_v1.start(world.client)
+        await asyncio.sleep(7)
+
+        polls = [(at_ms, poll) for at_ms, said, poll in road.said if said == "poll"]
+        told = [(at_ms, bytes(line.progress)) for at_ms, poll in polls for line in poll.executing if line.progress]
+        assert [progress for _, progress in told] == [b"9", b"19", b"29", b"39"]
+        assert all(later - earlier >= 999 for (earlier, _), (later, _) in itertools.pairwise(told))
+        assert [line.task for line in polls[-1][1].executing] == ['work(name="beside", seconds=10)']
 
 
 @in_virtual_time

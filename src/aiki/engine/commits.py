@@ -23,7 +23,7 @@ from aiki.engine.moves import SUSPENDED_FOR, move, release
 from aiki.engine.requests import request_cancel
 from aiki.engine.retrying import delay_of, retry
 from aiki.engine.starts import start_child
-from aiki.model.ids import child_run_id, derived_id
+from aiki.model.ids import child_run_id, derived_id, event_id
 from aiki.model.journal import CallKey, EntryKind, Mail, MailKind
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import CancelKind, RunEnd, RunRow, Waiter
@@ -187,7 +187,10 @@ def _take_effect(ws: WorkingSet, run_id: str, effect: Effect) -> None:
             if target is not None and target.namespace == row.namespace:
                 request_cancel(ws, target, CancelKind.PARENT, reason=effect.reason, message_id=message_id)
         case "send":
-            if target is not None and target.namespace == row.namespace and not target.is_terminal:
+            if effect.reference_id is not None:
+                message_id = event_id(effect.target or "", effect.name, effect.reference_id)
+            is_known = (effect.target, message_id) in ws.messages
+            if target is not None and target.namespace == row.namespace and not (target.is_terminal or is_known):
                 mail = Mail(0, message_id, MailKind.EVENT, at_ms=0, name=effect.name, payload=effect.payload)
                 put(ws, target, mail, concerns=has_wait(ws, target.id, EntryKind.EVENT, address=effect.name))
         case _:

@@ -23,6 +23,7 @@ from aiki.engine.commands import (
     Start,
 )
 from aiki.engine.moves import SUSPENDED_FOR
+from aiki.model.ids import event_id
 from aiki.model.journal import EntryKind
 from aiki.model.wire import Commit, Control, Effect, Outcome, PollRequest, SendEvent, StartRun
 from aiki.model.working_set import Keys
@@ -148,6 +149,8 @@ def _effect(effect: Effect, keys: Keys) -> None:
             _may_end(effect.target, keys)
         case "send":
             keys.runs.add(effect.target)
+            if effect.reference_id is not None:
+                keys.messages.add((effect.target, event_id(effect.target, effect.name, effect.reference_id)))
             keys.waits.add((effect.target, EntryKind.EVENT, effect.name))
         case "set":
             pass

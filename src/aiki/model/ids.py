@@ -10,7 +10,7 @@ from uuid import UUID
 
 from aiki.errors import InvalidInput
 
-__all__ = ["check_id", "child_run_id", "derived_id", "draw_of"]
+__all__ = ["check_id", "child_run_id", "derived_id", "draw_of", "event_id"]
 
 ID_CHARS: Final = 36
 
@@ -30,6 +30,11 @@ def derived_id(*parts: str | int) -> str:
 def child_run_id(parent_id: str, chapter: int, *, attempt: int, address: str, ordinal: int) -> str:
     """Return the run id of a child: a start that is repeated is then the same child."""
     return derived_id("child", parent_id, chapter, attempt, address, ordinal)
+
+
+def event_id(run_id: str, name: str, reference_id: str) -> str:
+    """Return the message id of an event with a reference id: a second one of that name to that run is then the first."""
+    return derived_id("event", run_id, name, reference_id)
 
 
 def draw_of(*parts: str | int) -> float:

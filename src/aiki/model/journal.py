@@ -70,7 +70,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
         result: a task's result, an event's payload, a child's output.
         error: of a task after its last attempt; of a child that failed; a child's refusal (kind child).
         status: of a finished child (kind child_result).
-        child_id: of a started child (kind child).
+        child_id: of a started child (kind child), with the version that it runs on, `child_version`.
         timed_out: an event or a child's result did not come in time.
         woken: a sleep was ended by `wake`.
         duration_ms: of a sleep, as it was asked for; with `deadline_ms` it tells what is left when it is lengthened.
@@ -89,6 +89,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     error: Failure | None = None
     status: Status | None = None
     child_id: str | None = None
+    child_version: str | None = None
     timed_out: bool = False
     woken: bool = False
     duration_ms: int | None = None

@@ -306,7 +306,8 @@ class ChildStarted(Message, frozen=True):
 class Effect(Message, frozen=True):
     """Something that the code does to the outside without a result, numbered per chapter and attempt from 1.
 
-    set: publish `payload` under `name`. cancel: cancel run `target` (a child). send: event `name` to run `target`.
+    set: publish `payload` under `name`. cancel: cancel run `target` (a child). send: event `name` to run `target`, where
+    a second one with the same `reference_id` is ignored, whoever sends it.
     """
 
     number: int
@@ -315,6 +316,7 @@ class Effect(Message, frozen=True):
     payload: Raw = EMPTY
     target: str | None = None
     reason: str | None = None
+    reference_id: str | None = None
 
 
 class Outcome(StrEnum):

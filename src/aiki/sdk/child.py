@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, Generic, NoReturn, TypeVar
 
+from aiki.model import payload
 from aiki.model.run import RunEnd
 from aiki.sdk.convert import Seconds, limit_ms
 from aiki.sdk.ended import Terminal, WaitResult, checked_terminal, not_in_time, result_of, wait_result_of
@@ -25,7 +26,7 @@ class ChildHandle(Generic[R, E]):
 
     Attributes:
         id: the child's run id.
-        version: the version that it was started on.
+        version: the version that it runs on; of one found by its reference id, that on which it was started.
     """
 
     __slots__ = ("_codec", "_events", "_events_class", "_host", "id", "version")
@@ -92,7 +93,7 @@ class ChildHandle(Generic[R, E]):
 
 
 class _ChildEnd:
-    """The end of `child.events.x`: it sends, durably."""
+    """The end of `child.events.x`: it sends, durably and once, however the parent is replayed."""
 
     __slots__ = ("_host", "_run_id")
 
@@ -105,11 +106,9 @@ class _ChildEnd:
 
     async def send(self, event: Event[T], value: T, *, reference_id: str | None) -> None:
         if reference_id is not None:
-            raise TypeError(
-                "a child's event needs no reference_id: what a run sends is sent once, however it is replayed"
-            )
+            payload.check_name(reference_id, "a reference id")
         encoded = event.codec.encode(value, what=f"the payload of event {event.name}")
-        self._host.send_event(self._run_id, event.name, encoded)
+        self._host.send_event(self._run_id, event.name, encoded, reference_id=reference_id)
 
 
 def _refuse_wait(event: Event[T]) -> NoReturn:

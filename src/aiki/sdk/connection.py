@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from aiki.clock import Chance, Clock
 from aiki.errors import RunNotFound, Unavailable
-from aiki.model.ids import derived_id
+from aiki.model.ids import event_id
 from aiki.model.run import RunEnd
 from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
@@ -118,7 +118,7 @@ class Connection:
             RunNotFound: there is no such run.
             InvalidInput: its version knows no such event.
         """
-        message_id = self.new_id() if reference_id is None else derived_id("event", run_id, name, reference_id)
+        message_id = self.new_id() if reference_id is None else event_id(run_id, name, reference_id)
         event = SendEvent(
             namespace=self.namespace, run_id=run_id, message_id=message_id, name=name, payload=Raw(payload)
         )

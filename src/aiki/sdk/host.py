@@ -8,14 +8,14 @@ import logging
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from random import Random
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, Self, TypeVar
 from uuid import UUID
 
 from msgspec import Raw, Struct
 
 from aiki.model.retry import Retry
 from aiki.model.run import RunEnd
-from aiki.model.wire import RunOptions
+from aiki.model.wire import Assignment, RunOptions
 from aiki.sdk.signature import CallShape
 
 R = TypeVar("R")
@@ -35,6 +35,21 @@ class RunFacts(Struct, frozen=True):
     reference_id: str | None
     parent_id: str | None
     tags: dict[str, str]
+
+    @classmethod
+    def of(cls, assignment: Assignment) -> Self:
+        """Return what a claim tells of its run."""
+        return cls(
+            id=assignment.run_id,
+            namespace=assignment.namespace,
+            workflow=assignment.workflow,
+            version=assignment.version,
+            attempt=assignment.attempt,
+            chapter=assignment.chapter,
+            reference_id=assignment.reference_id,
+            parent_id=assignment.parent_id,
+            tags=assignment.tags,
+        )
 
 
 class TaskDefinition(Protocol):
@@ -171,8 +186,8 @@ class RunHost(Protocol):
         """Ask a child to cancel."""
         ...
 
-    def send_event(self, run_id: str, name: str, payload: bytes) -> None:
-        """Send an event to a child."""
+    def send_event(self, run_id: str, name: str, payload: bytes, *, reference_id: str | None) -> None:
+        """Send an event to a child, once for each reference id."""
         ...
 
     def continue_as_new(self, payload: bytes, input_hash: str) -> NoReturn:

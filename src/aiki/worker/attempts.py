@@ -70,8 +70,8 @@ class Attempts:
         self._free_threads = asyncio.Semaphore(THREADS_MAX)
         self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def execute(self, facts: RunFacts, call: Call, attempt: int) -> Verdict:
-        """Make one attempt of a task and return how it went.
+    async def execute(self, facts: RunFacts, call: Call, attempt: int, *, report: Callable[[bytes], None]) -> Verdict:
+        """Make one attempt of a task and return how it went. `report` takes its progress, from any thread.
 
         Raises:
             asyncio.CancelledError: the attempt was cancelled from outside. A thread that it has started runs on.
@@ -85,7 +85,7 @@ class Attempts:
         current.add_done_callback(self._under_way.discard)
         try:
             args, kwargs = task.shape.decode_args(task_call.payload)
-            enter_task(self._task_context(facts, call, attempt))
+            enter_task(self._task_context(facts, call, attempt, report=report))
             around = nullcontext() if self._around_task is None else self._around_task()
             async with around:
                 value = await self._value(task, functools.partial(task.function, *args, **kwargs))
@@ -110,14 +110,13 @@ class Attempts:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
 
-    def _task_context(self, facts: RunFacts, call: Call, attempt: int) -> TaskContext:
+    def _task_context(
+        self, facts: RunFacts, call: Call, attempt: int, *, report: Callable[[bytes], None]
+    ) -> TaskContext:
         key = call.key
         assert call.request.task is not None
         name = call.request.task.task.name
         known = {"run_id": facts.id, "workflow": facts.workflow, "task": name, "attempt": attempt}
-
-        def report(progress: bytes) -> None:
-            call.progress = Raw(progress)
 
         return TaskContext(
             facts.id,

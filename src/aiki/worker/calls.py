@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
+from aiki.errors import InvalidInput
 from aiki.model.journal import EMPTY, CallKey, Entry, EntryKind, Failure, Wait
 from aiki.sdk.host import ChildCall, TaskCall
 from aiki.worker.loop import WorkflowLoop
@@ -18,6 +19,7 @@ __all__ = ["Call", "CallCoroutine", "CallHost", "CallState", "Request"]
 
 Answer = Callable[[Entry], object]
 
+_FITTING: Final = frozenset({EntryKind.TASK, EntryKind.CHILD_RESULT})  # it fitted its type when it was recorded
 _MORE: Final = "\tmore"  # no author's name holds a tab, so the rest of one sleep is never taken for another sleep
 
 
@@ -186,6 +188,10 @@ class CallHost(Protocol):
         """Take an open call back."""
         ...
 
+    def misread(self, entry: Entry, error: InvalidInput) -> None:
+        """The code cannot read a recorded result."""
+        ...
+
 
 class CallCoroutine(OrderedCoroutine[Any]):
     """What an author awaits. Its `await` makes the call; a cancelled one withdraws it.
@@ -210,7 +216,13 @@ class CallCoroutine(OrderedCoroutine[Any]):
             request = remainder
             entry = yield from self._ask(request)
         assert request.answer is not None, "what an author awaits has an answer"
-        return request.answer(entry)
+        try:
+            return request.answer(entry)
+        except InvalidInput as error:
+            if request.kind not in _FITTING:
+                raise
+            self._host.misread(entry, error)
+        yield from self._host.loop.create_future()  # for ever: the code does not go on with what it cannot read
 
     def _ask(self, request: Request) -> Generator[Any, Any, Entry]:
         host = self._host

@@ -107,6 +107,8 @@ class Claims:
         self._runs_max = runs_max
         self._parked_max = parked_max
         self._start = start
+        self._loop = asyncio.get_running_loop()
+        self._is_reporting = False
         self._active: dict[str, Execution] = {}
         self._pending: dict[str, _Pending] = {}
         self._parked: OrderedDict[str, Execution] = OrderedDict()
@@ -339,6 +341,17 @@ class Claims:
     def send(self, commit: Commit, answered: Callable[[CommitAnswer], None]) -> None:
         """Send a turn."""
         self.stream.send(commit, answered)
+
+    def executing_changed(self) -> None:
+        """What is executed has changed. May be called from any thread, and often."""
+        if not self._is_reporting:
+            self._is_reporting = True
+            with suppress(RuntimeError):  # the loop is closed: a thread has outlived it
+                self._loop.call_soon_threadsafe(self._report)
+
+    def _report(self) -> None:
+        self._is_reporting = False
+        self.session.report()
 
     def suspended(self, execution: Execution) -> None:
         """A claim has ended by a suspension: keep the code, and let the least recently used one go."""

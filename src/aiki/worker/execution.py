@@ -17,7 +17,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from aiki.model.journal import EMPTY, CallKey, Mail
@@ -63,6 +63,10 @@ class ExecutionHost(Protocol):
 
     def send(self, commit: Commit, answered: Callable[[CommitAnswer], None]) -> None:
         """Send a turn."""
+        ...
+
+    def executing_changed(self) -> None:
+        """An attempt has begun, reported how far it is, or ended. May be called from any thread."""
         ...
 
     def suspended(self, execution: "Execution") -> None:
@@ -208,16 +212,24 @@ class Execution:
     def _start(self, call: Call) -> None:
         now_ms = self._host.server_time.now_ms()
         call.started_at_ms = call.started_at_ms or now_ms
-        attempt = self._host.attempts.execute(self._machine.facts, call, call.attempt + 1)
+        call.progress = EMPTY
+        report = functools.partial(self._progressed, call)
+        attempt = self._host.attempts.execute(self._machine.facts, call, call.attempt + 1, report=report)
         task = self._loop.create_task(attempt, name=f"aiki-attempt-{call.key.address[:40]}")
         self._executing[call.key] = _Attempt(call, task, now_ms)
         task.add_done_callback(functools.partial(self._attempt_ended, call))
+        self._host.executing_changed()
+
+    def _progressed(self, call: Call, progress: bytes) -> None:
+        call.progress = Raw(progress)
+        self._host.executing_changed()
 
     def _attempt_ended(self, call: Call, done: asyncio.Task[Verdict]) -> None:
         attempt = self._executing.get(call.key)
         if attempt is None or attempt.task is not done:
             return  # it was given up: withdrawn, or of a claim or a chapter that is over
         del self._executing[call.key]
+        self._host.executing_changed()
         verdict = Verdict(error=failure_of(_CANCELLED_ITSELF)) if done.cancelled() else done.result()
         call.attempt += 1
         now_ms = self._host.server_time.now_ms()

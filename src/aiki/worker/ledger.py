@@ -13,7 +13,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from aiki.model.ids import child_run_id
-from aiki.model.journal import CallKey, Entry
+from aiki.model.journal import CallKey, Entry, EntryKind
 from aiki.model.wire import ChildStart, Commit, Effect
 from aiki.sdk.host import RunFacts
 from aiki.worker.calls import Call
@@ -58,6 +58,15 @@ class Unsent:
         for key in list(islice(self.children, children)):
             part.children[key] = self.children.pop(key)
         return part
+
+    def results(self) -> tuple[Entry, ...]:
+        """Return the results of tasks alone, one behind the other, as if nothing else had been delivered.
+
+        What led to their calls is recorded already, for no task starts before; so each may stand without the rest.
+        """
+        results = (entry for entry in self.entries if entry.key.kind is EntryKind.TASK)
+        first = self.entries[0].seq if self.entries else 0
+        return tuple(replace(entry, seq=seq) for seq, entry in enumerate(results, start=first))
 
     def added_to(self, commit: Commit, parent: RunFacts) -> Commit:
         """Return a commit with all of this in it."""

@@ -10,7 +10,7 @@ The rule: what the code sees follows from the deliveries alone, and their order 
 
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import copy_context
 from datetime import UTC, datetime
 from math import ceil
@@ -22,7 +22,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from aiki.clock import seeded_random
-from aiki.errors import NameTaken
+from aiki.errors import InvalidInput, NameTaken
 from aiki.model.journal import EMPTY, CallKey, Entry, EntryKind, Failure, Mail, MailKind
 from aiki.model.run import RunEnd
 from aiki.model.wire import Assignment, ChildStarted, Commit, Effect, Outcome
@@ -40,7 +40,7 @@ from aiki.worker.loop import WorkflowLoop, WorkflowTimer
 from aiki.worker.ordered import OrderedTask, base_of
 from aiki.worker.replay import CANCEL_KEY, Replay
 from aiki.worker.requests import child_end_request, child_request, event_request, sleep_request, task_request
-from aiki.worker.telling import WAITS_FOR_NOTHING, RunLogger, conviction_text
+from aiki.worker.telling import WAITS_FOR_NOTHING, RunLogger, conviction_text, misreading_text
 
 __all__ = ["RunMachine"]
 
@@ -64,17 +64,7 @@ class RunMachine:
     """
 
     def __init__(self, assignment: Assignment, version: Version[..., Any, Any], *, context: Any) -> None:  # noqa: ANN401 - whatever the worker's `context` gave
-        self.facts = RunFacts(
-            id=assignment.run_id,
-            namespace=assignment.namespace,
-            workflow=assignment.workflow,
-            version=assignment.version,
-            attempt=assignment.attempt,
-            chapter=assignment.chapter,
-            reference_id=assignment.reference_id,
-            parent_id=assignment.parent_id,
-            tags=assignment.tags,
-        )
+        self.facts = RunFacts.of(assignment)
         self.context = context
         self.loop = WorkflowLoop(self, base=base_of(assignment.run_id))
         self.is_replaying = assignment.seq > 0 or bool(assignment.waits)
@@ -172,6 +162,7 @@ class RunMachine:
                     call,
                     now_ms,
                     child_id=None if refused else answer.run_id,
+                    child_version=None if refused else answer.version or None,
                     error=answer.refusal,
                     label=call.label,
                     where=call.where,
@@ -183,8 +174,8 @@ class RunMachine:
         Where that is too much for one, the commit carries the first part and leaves the run running, whatever was asked
         for; the next turn carries on.
 
-        What code that went astray did since the last commit is left out: the mail that it took stays unread, and the
-        code that is right will see it.
+        Of what code that went astray did since the last commit only the results of tasks are recorded, for these are
+        not to run again; the mail that it took stays unread, and the code that is right will see it.
         """
         commit = Commit(
             run_id=self.facts.id,
@@ -196,7 +187,9 @@ class RunMachine:
             parks=parks,
         )
         if outcome is Outcome.STALLED and self.conviction is not None:
-            return replace(commit, why=self.conviction, stall_reason="diverged")
+            results = self.ledger.unsent.results()
+            closed = tuple(entry.key for entry in results)
+            return replace(commit, entries=results, closed=closed, why=self.conviction, stall_reason="diverged")
         if outcome is Outcome.STALLED:
             commit = replace(commit, why=WAITS_FOR_NOTHING, stall_reason="waits_for_nothing")
         unsent = self.ledger.take(self.inbox.waits)
@@ -232,7 +225,14 @@ class RunMachine:
     async def _handler(self) -> bytes:
         version, given = self._version, bytes(self._input)
         self._input = EMPTY
-        output = await version.call(self._run, given)
+        try:
+            code: Awaitable[Any] = version.call(self._run, given)
+        except InvalidInput as error:
+            if not self.is_replaying:
+                raise
+            self.misread(None, error)
+            code = self.loop.create_future()  # for ever
+        output = await code
         return version.shape.returns.encode_fitting(output, what=f"the output of {version.workflow} {version.version}")
 
     def _deliver_next(self, now_ms: int) -> bool:
@@ -318,7 +318,7 @@ class RunMachine:
     def _run_until_idle(self) -> None:
         self.loop.run_until_idle()
         main = self._main
-        if main is None or self.ending is not None:
+        if main is None or not self.is_live:
             return
         if self._continuation is None and not main.done():
             return
@@ -380,6 +380,10 @@ class RunMachine:
             self.withdrawn.append(call)
         elif call.key.kind is EntryKind.CHILD:
             self.ledger.unsent.children.pop(call.key, None)
+
+    def misread(self, entry: Entry | None, error: InvalidInput) -> None:
+        """The code cannot read a recorded result (None: its input): it goes no further."""
+        self.conviction = self.conviction or misreading_text(self.facts, entry, error)
 
     def _close(self, call: Call) -> None:
         if self.inbox.close_wait(call):
@@ -472,9 +476,10 @@ class RunMachine:
         """Ask a child to cancel."""
         self._effect(Effect(number=0, kind="cancel", target=run_id, reason=reason))
 
-    def send_event(self, run_id: str, name: str, payload: bytes) -> None:
+    def send_event(self, run_id: str, name: str, payload: bytes, *, reference_id: str | None) -> None:
         """Send an event to a child."""
-        self._effect(Effect(number=0, kind="send", target=run_id, name=name, payload=Raw(payload)))
+        given = Raw(payload)
+        self._effect(Effect(0, kind="send", target=run_id, name=name, payload=given, reference_id=reference_id))
 
     def continue_as_new(self, payload: bytes, input_hash: str) -> NoReturn:
         """Unwind the code; the run goes on with new input.

@@ -37,7 +37,7 @@ def child_request(call: ChildCall, decode: Callable[[ChildFacts], object]) -> Re
             mark_entry(refused, entry.seq)
             raise refused
         assert entry.child_id is not None, "a child that was not refused has an id"
-        return decode(ChildFacts(entry.child_id, call.version))
+        return decode(ChildFacts(entry.child_id, entry.child_version or call.version))
 
     return Request(EntryKind.CHILD, call.address, answer=answer, child=call)
 

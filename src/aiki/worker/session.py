@@ -44,6 +44,7 @@ from aiki.worker.server_time import ServerTime
 __all__ = ["Session", "SessionHost"]
 
 POLLS_MAX: Final = 2  # open at once
+REPORT_S: Final = 1.0  # how late the server may hear what is executed by now, and how far that is
 DOUBLINGS_MAX: Final = 2  # of the patience, one after each poll that was given up: a slow server is not a dead one
 BACKOFF_S: Final = 0.1
 BACKOFF_S_MAX: Final = 2.0
@@ -149,6 +150,8 @@ class Session:
         self._is_over = True
         self._is_away = False
         self._unanswered = 0
+        self._report: asyncio.TimerHandle | None = None
+        self._has_report = False
         self._forsaken = ""  # a session that the server may believe to be alive
         self.id = ""
         self.finding = None if subscriber is None else self._finding(subscriber)
@@ -189,6 +192,11 @@ class Session:
         if self.finding is not None:
             self.finding.look()
 
+    def report(self) -> None:
+        """What is executed has changed, or how far it is: the server hears of it soon, also while a poll is open."""
+        if self._report is None:
+            self._report = asyncio.get_running_loop().call_later(REPORT_S, self._report_is_due)
+
     def stop_claiming(self) -> None:
         """Ask for no more runs; mail and news of lost claims still come."""
         self._claims = False
@@ -220,6 +228,8 @@ class Session:
                     backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
         finally:
             self._close_polls()
+            if self._report is not None:
+                self._report.cancel()
             if self._renewal is not None:
                 self._renewal.close()
 
@@ -290,6 +300,7 @@ class Session:
         answer.add_done_callback(self._answered)
         poll = _Poll(request, sent_ms, sent_ms + wait_ms + self._patience_ms(), answer)
         self._open.append(poll)
+        self._has_report = False
         if self._renewal is not None:
             self._renewal.polled(request, sent_ms=sent_ms, until_ms=poll.until_ms)
         return poll
@@ -304,8 +315,17 @@ class Session:
             answer.exception()  # looked at, also where nobody waits any more
         self._news.set()
 
+    def _report_is_due(self) -> None:
+        self._report = None
+        self._has_report = True
+        self._news.set()
+
     def _is_outdated(self, asked: PollRequest) -> bool:
-        """Whether the worker would ask for something else by now, which cannot wait for the end of this poll."""
+        """Whether the worker would say something else by now, which cannot wait for the end of this poll."""
+        if self._has_report:
+            self._has_report = False
+            if tuple(self._host.executing()) != asked.executing:
+                return True
         if (asked.capacity > 0) is not (self._wanted() > 0) and (asked.capacity == 0 or not self._claims):
             return True
         if self._finds and self.finding is not None and self.finding.has_found and not asked.found:

@@ -8,17 +8,22 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, Protocol
 
+from aiki.errors import InvalidInput
 from aiki.model.journal import Entry
 from aiki.sdk.host import RunFacts
 from aiki.worker.calls import Call
 
-__all__ = ["WAITS_FOR_NOTHING", "Replaying", "RunLogger", "conviction_text"]
+__all__ = ["WAITS_FOR_NOTHING", "Replaying", "RunLogger", "conviction_text", "misreading_text"]
 
 WAITS_FOR_NOTHING: Final = (
     "the code waits for something that cannot happen: no task, sleep, event or child is open. Look for a future, lock"
     " or queue that nobody serves; deploy corrected code and requeue the run"
 )
 
+_OF_AN_EARLIER_ATTEMPT: Final = (
+    " This is attempt {attempt} of the run, and the entry may be of an earlier one: code that looks at run.attempt may do"
+    " more than the attempt before, but has to ask for what that has done."
+)
 _TIME: Final = "an argument looks like a time: in workflow code use run.now(), which is the same on replay"
 _CHANCE: Final = "an argument looks random: in workflow code use run.random or run.uuid4(), the same on replay"
 _WORD: Final = re.compile(r"\w[\w.+:-]*")
@@ -68,6 +73,17 @@ def conviction_text(facts: RunFacts, call: Call, recorded: Entry) -> str:
         f" the journal still holds {recorded.key.kind} {held} (entry {recorded.seq}), which the code has not asked for."
         " Put the old call back, or give the new code a new version; then requeue the run."
         + (f" A guess: {guess}." if guess else "")
+        + (_OF_AN_EARLIER_ATTEMPT.format(attempt=facts.attempt) if facts.attempt > 1 else "")
+    )
+
+
+def misreading_text(facts: RunFacts, recorded: Entry | None, error: InvalidInput) -> str:
+    """Return what tells a person that the types have changed under a run; no entry: those of its input have."""
+    what = "its own input" if recorded is None else f"what it has recorded (entry {recorded.seq})"
+    return (
+        f"workflow {facts.workflow} {facts.version} cannot read {what}: {error} Its type has changed since. Let the new"
+        " type take what the old one wrote (a default for a new field, a union of both), or give the new code a new"
+        " version; then requeue the run."
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Raw
 
 from aiki.errors import AikiError, InvalidInput, RunNotFound
-from aiki.model.ids import check_id, derived_id
+from aiki.model.ids import check_id, event_id
 from aiki.model.payload import PAYLOAD_BYTES_MAX, RAW_NULL, canonical, check, check_name, digest
 from aiki.model.views import RunFilter, RunInfo
 from aiki.model.wire import Control, SendEvent, Standing, StartRun, Verb, WaitAnswer, WaitRequest
@@ -213,7 +213,7 @@ async def send_event(call: Call, asked: AskedEvent, body: Raw) -> Reply:
     check_name(asked.name, "an event's name")
     if asked.reference_id is not None:
         check_name(asked.reference_id, "reference_id")
-        message_id = derived_id("event", run_id, asked.name, asked.reference_id)
+        message_id = event_id(run_id, asked.name, asked.reference_id)
     else:
         message_id = call.new_id() if asked.message_id is None else asked.message_id
     payload = _canonical(body) if body else Raw(RAW_NULL)
