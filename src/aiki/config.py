@@ -115,6 +115,18 @@ class Config(Struct, frozen=True, kw_only=True):
         ge=1_000, le=86_400_000,
         description="How long a client that asks no more is remembered.",
     )] = 120_000
+    live_readers_max: Annotated[int, Meta(
+        ge=1, le=100_000,
+        description="How many pages are told of changes as they happen.",
+    )] = 1_000
+    live_gap_ms: Annotated[int, Meta(
+        ge=10, le=60_000,
+        description="How long a page that was told of changes is not told of the next ones.",
+    )] = 200
+    live_beat_ms: Annotated[int, Meta(
+        ge=100, le=600_000,
+        description="After how long without a change a page is told that there is none.",
+    )] = 15_000
     # fmt: on
 
     def __post_init__(self) -> None:

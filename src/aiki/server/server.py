@@ -22,6 +22,7 @@ from aiki.server.contracts import Contracts
 from aiki.server.dispatch import Dispatch
 from aiki.server.hints import Alone, Board, Hints
 from aiki.server.inprocess import InProcessTransport
+from aiki.server.live import Live
 from aiki.server.neighbours import Neighbours
 from aiki.server.pipeline import Pipeline
 from aiki.server.presence import Presence
@@ -116,13 +117,14 @@ class Server:
         self.waiting = Waiting(self.store, clock=clock, config=config)
         self.roster = Roster(clock=clock, config=config)
         self.contracts = Contracts(self.store)
+        self.live = Live(self.id, clock=clock, config=config)
         self.pipeline = Pipeline(
             self.store,
             self.dispatch,
             clock=clock,
             config=config,
             on_durable=self._note,
-            on_uncertain=self.waiting.note_uncertainty,
+            on_uncertain=self._note_uncertainty,
         )
         self.alarms = Alarms(
             self.store, self.pipeline, presence=self.presence, clock=clock, config=config, sweep=self._sweep
@@ -143,6 +145,7 @@ class Server:
             waiting=self.waiting,
             roster=self.roster,
             contracts=self.contracts,
+            live=self.live,
             clock=clock,
             config=config,
         )
@@ -274,14 +277,20 @@ class Server:
         self.neighbours.tell(ws)
         if self._board is not None:
             self._board.show(ws)
+        self.live.note(ws)
         for observe in self.observers:
             observe(ws)
+
+    def _note_uncertainty(self) -> None:
+        self.waiting.note_uncertainty()
+        self.live.note_uncertainty()
 
     async def _sweep(self) -> None:
         """Look for what lost hints should have told."""
         self.roster.sweep()
         if self.is_shared:
             self.neighbours.sweep()
+        self.live.sweep()
         await self.waiting.sweep()
         queues = self.dispatch.served_queues()
         if queues:

@@ -6,6 +6,7 @@ item that is refused never spoils its neighbours, and a call of many items has a
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Final, TypeVar
 
 from msgspec import Raw
@@ -51,6 +52,7 @@ from aiki.model.wire import (
 from aiki.server.contracts import Contracts
 from aiki.server.dispatch import Dispatch
 from aiki.server.door import Door, problem_of
+from aiki.server.live import Live, Reader
 from aiki.server.pipeline import Pipeline
 from aiki.server.roster import Roster
 from aiki.server.waiting import Waiting
@@ -81,6 +83,7 @@ class Service:
         waiting: Waiting,
         roster: Roster,
         contracts: Contracts,
+        live: Live,
         clock: Clock,
         config: Config,
     ) -> None:
@@ -90,6 +93,7 @@ class Service:
         self._waiting = waiting
         self._roster = roster
         self._contracts = contracts
+        self._live = live
         self._clock = clock
         self._config = config
         self._door = Door(config)
@@ -168,6 +172,10 @@ class Service:
             why = f"there is no run {run_id} in this namespace"
             return JournalPage(run_id, 0, problem=Problem(RunNotFound.code, why, {"run_id": run_id}))
         return page
+
+    def changes(self, namespace: str, *, after: str | None = None) -> AbstractContextManager[Reader]:
+        """Give a reader of what changes in a namespace, while the block lasts."""
+        return self._live.reading(namespace, after=after)
 
     # -------------------------------------------------------------------------------------------------------- workers
 

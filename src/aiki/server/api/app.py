@@ -14,20 +14,22 @@ from msgspec import Raw
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as PathRoute
-from starlette.routing import Router
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Router, get_route_path
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aiki.clock import Chance, Clock
 from aiki.config import Config
+from aiki.dashboard.site import site
 from aiki.errors import AikiError
 from aiki.model.wire import Problem
 from aiki.server.api.access import Access
 from aiki.server.api.bodies import Bodies, decoded, fitted
-from aiki.server.api.call import Call, Desk, Reply, Route
+from aiki.server.api.call import Call, Desk, Reply, Route, Streamed
 from aiki.server.api.openapi import JSON, PROBLEM_JSON, document
 from aiki.server.api.polls import LongPolls, Waiters
 from aiki.server.api.problems import FORBIDDEN, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Refused, details_of
 from aiki.server.api.routes import ROUTES
+from aiki.server.api.streams import EventStream
 from aiki.server.door import problem_of
 from aiki.server.principals import ANYBODY
 from aiki.server.service import Service
@@ -77,7 +79,7 @@ class Api:
         self._router = Router(
             [PathRoute(path, _Path(path, routes, self)) for path, routes in _by_path(ROUTES).items()],
             redirect_slashes=False,
-            default=self._not_found,
+            default=self._elsewhere,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,10 +103,13 @@ class Api:
         """Answer all requests that are kept open, at once, and keep none open from now on."""
         self._polls.shut_down()
 
-    async def serve(self, path: str, routes: "Mapping[str, _Served]", request: Request) -> Response | None:
+    async def serve(self, path: str, routes: "Mapping[str, _Served]", request: Request) -> ASGIApp | None:
         """Return the answer to a request for one of the routes of `path`, None if nobody is there to read it."""
         try:
-            return self._response(await self._reply(routes, request))
+            reply = await self._reply(routes, request)
+            if isinstance(reply, Streamed):
+                return EventStream(reply, request, self._polls)
+            return self._response(reply)
         except ClientDisconnect:
             return None
         except Refused as refused:
@@ -117,7 +122,7 @@ class Api:
                 Problem(INTERNAL, f"the server failed at this, and has written down why: {type(error).__name__}")
             )
 
-    async def _reply(self, routes: "Mapping[str, _Served]", request: Request) -> Reply:
+    async def _reply(self, routes: "Mapping[str, _Served]", request: Request) -> Reply | Streamed:
         served = routes.get("GET" if request.method == "HEAD" else request.method)
         if served is None:
             takes = ", ".join(routes)
@@ -158,12 +163,25 @@ class Api:
     def _headers(self) -> dict[str, str]:
         return {**HEADERS, "connection": "close"} if self._polls.is_closing else HEADERS
 
-    async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        path = ascii(scope["path"][:200])
-        problem = Problem(NOT_FOUND, f"there is nothing at {path}. What there is stands in /openapi.json.")
-        await self._problem(problem)(scope, receive, send)
+    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what no route does: the dashboard, or that there is nothing."""
+        if scope["type"] == "http":
+            await self._page(Request(scope, receive))(scope, receive, send)
+
+    def _page(self, request: Request) -> Response:
+        path = get_route_path(request.scope)
+        if request.method in ("GET", "HEAD"):
+            try:
+                self._access.check_source(request)
+            except Refused as refused:
+                return self._problem(refused.problem, refused.headers)
+            if path == "":  # mounted, and asked for without the slash that what the page names is relative to
+                return Response(status_code=307, headers={"location": f"{request.scope['path'].rpartition('/')[2]}/"})
+            answer = site().answer(path, request.headers)
+            if answer is not None:
+                return Response(answer.body, answer.status, headers=answer.headers)
+        shown = ascii(request.scope["path"][:200])
+        return self._problem(Problem(NOT_FOUND, f"there is nothing at {shown}. What there is stands in /openapi.json."))
 
 
 class _Served:

@@ -5,6 +5,7 @@ a status.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 from msgspec import Raw, Struct
@@ -15,10 +16,11 @@ from aiki.model.payload import check_name
 from aiki.server.api.polls import LongPolls, Waiters
 from aiki.server.api.problems import FORBIDDEN, Refused
 from aiki.server.api.shapes import Asked, Nothing
+from aiki.server.live import Reader
 from aiki.server.principals import Principal, Role
 from aiki.server.service import Service
 
-__all__ = ["Call", "Desk", "Handler", "Reply", "Route"]
+__all__ = ["Call", "Desk", "Handler", "Reply", "Route", "Streamed"]
 
 NAMESPACE_DEFAULT: Final = "default"
 
@@ -30,6 +32,16 @@ class Reply(Struct, frozen=True):
 
     value: object
     status: int = 200
+
+
+class Streamed(Struct, frozen=True):
+    """An answer that goes on: messages as server-sent events, until whoever asked has gone or the server closes.
+
+    Attributes:
+        reader: gives the source of messages, while the block lasts.
+    """
+
+    reader: AbstractContextManager[Reader]
 
 
 class Desk(Struct, frozen=True):
@@ -93,7 +105,7 @@ class Call(Struct, frozen=True):
         return given
 
 
-Handler = Callable[[Call, Any, Any], Awaitable[Reply]]
+Handler = Callable[[Call, Any, Any], Awaitable[Reply | Streamed]]
 """Serves a route: the call, what its address says (`Route.asked`), what its body says (`Route.body`)."""
 
 
@@ -105,7 +117,7 @@ class Route(Struct, frozen=True, kw_only=True):
         is_for_probes: asked by whoever watches over the process, under whatever name they know it.
         asked: the form of path and query.
         body: the type of the body, None for none. An empty body is read as `{}`.
-        answer: the type of the answer, None for none.
+        answer: the type of the answer, None for none; `is_stream`: of each message, as server-sent events.
         status: of a good answer; `others` are further good ones, and when.
     """
 
@@ -119,5 +131,6 @@ class Route(Struct, frozen=True, kw_only=True):
     asked: type[Asked] = Nothing
     body: Any = None
     answer: Any = None
+    is_stream: bool = False
     status: int = 200
     others: dict[int, str] = {}

@@ -20,6 +20,7 @@ from aiki.server.api.problems import PROBLEMS, ProblemDetails
 __all__ = ["document"]
 
 JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream"
 PROBLEM_JSON: Final = "application/problem+json"
 COMPONENT: Final = "#/components/schemas/"
 PATH_KIND: Final = ":path}"  # how the router writes that a parameter may hold slashes
@@ -73,7 +74,7 @@ def _operation(route: Route, schemas: "_Schemas") -> dict[str, Json]:
     }
     if route.answer is not None:
         for answer in answers.values():
-            answer["content"] = {JSON: {"schema": schemas.of(route.answer)}}
+            answer["content"] = {EVENT_STREAM if route.is_stream else JSON: {"schema": schemas.of(route.answer)}}
     operation: dict[str, Json] = {
         "operationId": route.name,
         "summary": route.summary,

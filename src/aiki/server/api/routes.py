@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Raw
 
+from aiki.model.changes import Changes
 from aiki.model.views import RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
@@ -26,7 +27,7 @@ from aiki.model.wire import (
     WaitAnswer,
     WaitRequest,
 )
-from aiki.server.api import clients, operations, workers
+from aiki.server.api import clients, operations, streams, workers
 from aiki.server.api.call import Route
 from aiki.server.api.shapes import (
     AskedEvent,
@@ -36,6 +37,7 @@ from aiki.server.api.shapes import (
     AskedResult,
     AskedRun,
     AskedRuns,
+    AskedStream,
     AskedValue,
     Health,
     RequestBody,
@@ -169,6 +171,11 @@ ROUTES: Final = (
         method="POST", path="/v1/worker/goodbye", name="goodbye", handler=workers.goodbye, role=Role.WORKER,
         body=Goodbye, status=204,
         summary="End a worker's session",
+    ),
+    Route(
+        method="GET", path="/v1/stream", name="run_changes", handler=streams.run_changes, role=Role.VIEWER,
+        asked=AskedStream, answer=Changes, is_stream=True,
+        summary="Be told of runs as they change: server-sent events",
     ),
     Route(
         method="GET", path="/healthz", name="health", handler=operations.health, role=None, is_for_probes=True,

@@ -20,6 +20,7 @@ __all__ = [
     "AskedResult",
     "AskedRun",
     "AskedRuns",
+    "AskedStream",
     "AskedValue",
     "Health",
     "Nothing",
@@ -108,6 +109,13 @@ class AskedPage(Asked, frozen=True):
     run_id: RunId
     epoch: Integer
     after_seq: Integer = 0
+
+
+class AskedStream(Asked, frozen=True):
+    """From where on; `Last-Event-ID`, which browsers send, says the same."""
+
+    namespace: Namespace | None = None
+    after: Annotated[str, Meta(description="The id of the last event that was read.")] | None = None
 
 
 class StartBody(Struct, frozen=True):

@@ -1,0 +1,98 @@
+/* One run: where it stands and why, what it did and when, and what can be done about it. */
+
+import { classes, html, useEffect, useMemo } from "../../lib/html.js";
+import { get } from "../../lib/api.js";
+import { count, shortId } from "../../lib/format.js";
+import { Icon } from "../../lib/icons.js";
+import { useKeys } from "../../lib/keys.js";
+import { useResource } from "../../lib/resource.js";
+import { ask, go, href, query } from "../../lib/router.js";
+import { why, wordOf } from "../../lib/words.js";
+import { Badge, Copy, Empty, Failed, Loading, serverNow, Time, Took } from "../../parts/basics.js";
+import { Actions } from "./actions.js";
+import { Detail } from "./detail.js";
+import { useJournal } from "./journal.js";
+import { stepsOf } from "./steps.js";
+import { Children, Data, History, Inbox, Journal } from "./tabs.js";
+import { Timeline } from "./timeline.js";
+
+const EXECUTING_EVERY_MS = 2_000;
+
+export function Run({ id }) {
+  const isConcerned = (run) => run.id === id;
+  const info = useResource(`run ${id} ${query.value.get("ns")}`, (signal) => get(`v1/runs/${encodeURIComponent(id)}`, {}, { signal }), { concerns: isConcerned, every: EXECUTING_EVERY_MS });
+  const history = useResource(`history ${id}`, (signal) => get(`v1/runs/${encodeURIComponent(id)}/history`, {}, { signal }), { concerns: isConcerned });
+  const run = info.data;
+  const journal = useJournal(run);
+  useEffect(() => {
+    if (run) document.title = `${wordOf(run.status)}: ${run.workflow} ${run.reference_id ?? shortId(run.id)} · Aiki`;
+  }, [run?.status, run?.id]);
+  useKeys("Run", [{ press: "u", does: "Back to the runs", run: () => go(href(["runs"])) }], []);
+  if (!run && info.error) {
+    if (info.error.status === 404 || info.error.status === 400) {
+      return html`<${Empty} title="There is no such run" icon="search"><p>${info.error.message}</p><a class="button" href=${href(["runs"])}>All runs</a><//>`;
+    }
+    return html`<${Failed} error=${info.error} retry=${info.refresh} />`;
+  }
+  if (!run) return html`<${Loading} lines=${12} />`;
+  return html`<${Head} run=${run} refresh=${info.refresh} error=${info.error} />
+    <${Body} run=${run} journal=${journal} history=${history} isConcerned=${isConcerned} />`;
+}
+
+function Head({ run, refresh, error }) {
+  return html`<header class="run-head">
+    <nav class="crumbs" aria-label="Where this is"><a href=${href(["runs"])}>Runs</a><${Icon} name="chevron" size=${11} />
+      ${run.parent_id && html`<a href=${href(["runs", run.parent_id])}>parent …${shortId(run.parent_id)}</a><${Icon} name="chevron" size=${11} />`}
+      <${Copy} text=${run.id} what="the run's id"><code>${run.id}</code><//></nav>
+    <div class="run-title"><h1>${run.reference_id ?? run.workflow}</h1><${Badge} status=${run.status} large />${run.cancel_requested && !run.finished_at_ms && html`<span class="badge is-cancelled">cancellation asked</span>`}
+      <${Actions} run=${run} refresh=${refresh} /></div>
+    <p class="run-why is-${run.status}">It ${why(run, serverNow())}.</p>
+    ${error && html`<p class="stale-note" role="status">What is shown may be old: ${error.message}</p>`}
+    <dl class="run-facts">
+      <div><dt>Workflow</dt><dd><a href=${href(["runs"], { workflow: run.workflow })}>${run.workflow}</a> <span class="version">${run.version}</span></dd></div>
+      <div><dt>Started</dt><dd><${Time} at=${run.started_at_ms ?? run.created_at_ms} /></dd></div>
+      <div><dt>${run.finished_at_ms ? "Took" : "For"}</dt><dd><${Took} from=${run.started_at_ms ?? run.created_at_ms} to=${run.finished_at_ms} /></dd></div>
+      ${(run.attempt ?? 1) > 1 && html`<div><dt>Attempt</dt><dd>${count(run.attempt)}</dd></div>`}
+      ${(run.chapter ?? 1) > 1 && html`<div><dt>Chapter</dt><dd>${count(run.chapter)}</dd></div>`}
+      ${run.crashes > 0 && html`<div><dt>Workers lost</dt><dd>${count(run.crashes)}</dd></div>`}
+      ${run.worker && html`<div><dt>Worker</dt><dd>${run.worker}</dd></div>`}
+      ${run.pool && html`<div><dt>Pool</dt><dd>${run.pool}</dd></div>`}
+      ${run.priority ? html`<div><dt>Priority</dt><dd>${run.priority}</dd></div>` : null}
+      ${Object.entries(run.tags ?? {}).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><a href=${href(["runs"], { tag: `${name}:${value}` })}>${value}</a></dd></div>`)}
+    </dl>
+  </header>`;
+}
+
+const TABS = [["timeline", "Timeline"], ["journal", "Journal"], ["data", "Data"], ["messages", "Messages"], ["children", "Children"], ["history", "History"]];
+
+function Body({ run, journal, history, isConcerned }) {
+  const tab = TABS.some(([name]) => name === query.value.get("tab")) ? query.value.get("tab") : "timeline";
+  const moves = history.data?.moves ?? [];
+  const steps = useMemo(() => stepsOf(run, journal.entries), [run, journal.entries]);
+  const counts = { journal: run.seq, children: steps.filter((step) => step.childId).length, history: moves.length };
+  useKeys("Parts of the run", TABS.map(([name, word], place) => ({ press: String(place + 1), does: word, run: () => ask({ tab: name === "timeline" ? null : name }) })), []);
+  return html`<div class="tabs" role="tablist" aria-label="Parts of the run">${TABS.map(([name, word]) => html`<a key=${name} role="tab" aria-selected=${name === tab} href=${href(["runs", run.id], { tab: name === "timeline" ? null : name })}>
+      ${word}${counts[name] > 0 && html`<span class="tab-count">${count(counts[name])}</span>`}</a>`)}</div>
+    <div class="run-body" role="tabpanel" aria-label=${TABS.find(([name]) => name === tab)[1]}>${part(tab, { run, journal, history, moves, steps, isConcerned })}</div>`;
+}
+
+function part(tab, { run, journal, history, moves, steps, isConcerned }) {
+  const chosen = query.value.get("step");
+  const onChoose = (step) => ask({ step: step === chosen ? null : step });
+  switch (tab) {
+    case "journal":
+      return html`<${Journal} run=${run} journal=${journal} onChoose=${(step) => go(href(["runs", run.id], { step }))} />`;
+    case "data":
+      return html`<${Data} run=${run} isConcerned=${isConcerned} />`;
+    case "messages":
+      return html`<${Inbox} run=${run} isConcerned=${isConcerned} />`;
+    case "children":
+      return html`<${Children} run=${run} />`;
+    case "history":
+      return html`<${History} run=${run} moves=${moves} error=${history.error} />`;
+    default:
+      return html`<div class=${classes("timeline-and-detail")}>
+        <${Timeline} ...${{ run, steps, moves, chosen, onChoose }} isLoading=${journal.isLoading} />
+        <${Detail} step=${steps.find((step) => step.id === chosen || (step.result && String(step.result.seq) === chosen))} run=${run} onClose=${() => ask({ step: null })} /></div>`;
+  }
+}

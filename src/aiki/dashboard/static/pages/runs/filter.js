@@ -1,0 +1,76 @@
+/* Which runs are meant. The rule: the address says it all, and this is the one place that reads it. */
+
+import { ask, query } from "../../lib/router.js";
+import { STATUSES, TERMINAL } from "../../lib/words.js";
+
+const MINUTE = 60_000;
+
+/** Windows of time, by what the address calls them. */
+export const SINCE = {
+  "15m": ["Last 15 minutes", 15 * MINUTE],
+  "1h": ["Last hour", 60 * MINUTE],
+  "24h": ["Last 24 hours", 24 * 60 * MINUTE],
+  "7d": ["Last 7 days", 7 * 24 * 60 * MINUTE],
+  "30d": ["Last 30 days", 30 * 24 * 60 * MINUTE],
+};
+
+export const OPEN = STATUSES.filter((status) => !TERMINAL.has(status));
+export const LIMITS = [50, 100, 200, 500];
+
+/** The filter that the address holds. */
+export function filter() {
+  const asked = query.value;
+  const limit = Number(asked.get("limit"));
+  return {
+    status: asked.getAll("status").filter((one) => STATUSES.includes(one)),
+    workflow: asked.get("workflow") ?? "",
+    version: asked.get("version") ?? "",
+    tag: asked.getAll("tag").filter((one) => one.includes(":")),
+    parent: asked.get("parent") ?? "",
+    schedule: asked.get("schedule") ?? "",
+    since: asked.get("since") in SINCE ? asked.get("since") : "",
+    from: asked.get("from") ?? "",
+    to: asked.get("to") ?? "",
+    q: asked.get("q") ?? "",
+    cursor: asked.get("cursor") ?? "",
+    sort: asked.get("sort") ?? "",
+    limit: LIMITS.includes(limit) ? limit : LIMITS[0],
+  };
+}
+
+/** The filter as the API takes it: without status for counts, without its page for jobs. */
+export function asked(given, { nowMs = Date.now(), isForCounts = false } = {}) {
+  const window = SINCE[given.since]?.[1];
+  return {
+    ...(isForCounts ? {} : { status: given.status }),
+    workflow: given.workflow,
+    version: given.version,
+    tag: given.tag,
+    parent_id: given.parent,
+    schedule: given.schedule,
+    search: given.q,
+    created_after_ms: window ? nowMs - window : at(given.from),
+    created_before_ms: at(given.to),
+  };
+}
+
+function at(local) {
+  const ms = Date.parse(local);
+  return Number.isFinite(ms) ? ms : null;
+}
+
+/** Change the filter; a page of the old one would be of no use. */
+export function narrow(changes) {
+  ask({ cursor: null, ...changes });
+}
+
+/** Whether anything is narrowed. */
+export function isNarrowed(given) {
+  return Boolean(given.status.length || given.workflow || given.version || given.tag.length || given.parent || given.schedule
+    || given.since || given.from || given.to || given.q);
+}
+
+/** Widen it to all runs. */
+export function widen() {
+  narrow({ status: null, workflow: null, version: null, tag: null, parent: null, schedule: null, since: null, from: null, to: null, q: null });
+}

@@ -1,0 +1,47 @@
+/* What is done to many runs at once. The rule: it says how many before, and for each that was refused why after. */
+
+import { html } from "../../lib/html.js";
+import { namespace, newId, post } from "../../lib/api.js";
+import { plural } from "../../lib/format.js";
+import { confirm } from "../../parts/dialog.js";
+import { say } from "../../parts/toasts.js";
+
+/** Verbs, and the statuses of the runs that each is for. */
+export const VERBS = {
+  cancel: { word: "Cancel", icon: "cancelled", isDanger: true, fits: (run) => !["completed", "failed", "cancelled"].includes(run.status),
+    text: (number) => `${plural(number, "run")} will be asked to cancel: their code may clean up first.` },
+  retry: { word: "Retry", icon: "awaiting_retry", fits: (run) => run.status === "failed",
+    text: (number) => `${plural(number, "failed run")} will be tried again. What went well is kept; what failed is done anew.` },
+  requeue: { word: "Requeue", icon: "queued", fits: (run) => run.status === "stalled",
+    text: (number) => `${plural(number, "stalled run")} will go back into the queue.` },
+};
+
+/** Ask whether to do `verb` to those of `runs` that it is for. */
+export function askMany(verb, runs, done) {
+  const { word, text, fits, isDanger } = VERBS[verb];
+  const fitting = runs.filter(fits);
+  confirm({
+    title: `${word} ${plural(fitting.length, "run")}`,
+    text: html`${text(fitting.length)}${runs.length > fitting.length && html` ${plural(runs.length - fitting.length, "other")} of those chosen ${runs.length - fitting.length === 1 ? "is" : "are"} in no status for it.`}`,
+    yes: word,
+    isDanger,
+    reason: verb === "cancel",
+    act: async (reason) => {
+      try {
+        tell(verb, await post("v1/controls", fitting.map((run) => ({ namespace: namespace() ?? "default", run_id: run.id, message_id: newId(), verb, reason }))));
+      } catch (error) {
+        say(error.message, { kind: "failed" });
+        return false;
+      }
+      done();
+      return true;
+    },
+  });
+}
+
+function tell(verb, standings) {
+  const refused = standings.filter((standing) => standing.problem);
+  const done = standings.length - refused.length;
+  if (done) say(`${VERBS[verb].word}: ${plural(done, "run")} asked`);
+  if (refused.length) say(`${plural(refused.length, "run")} refused: ${refused[0].problem.message}`, { kind: "failed" });
+}

@@ -1,0 +1,164 @@
+/* The list of runs, live. The rule: what is shown is what the address asks for, as it is now. */
+
+import { html, signal, useEffect, useMemo, useState } from "../../lib/html.js";
+import { get } from "../../lib/api.js";
+import { plural } from "../../lib/format.js";
+import { Icon } from "../../lib/icons.js";
+import { useKeys } from "../../lib/keys.js";
+import { dropView, saveView, views } from "../../lib/prefs.js";
+import { useResource } from "../../lib/resource.js";
+import { ask, go, href, query } from "../../lib/router.js";
+import { Empty, Failed, Loading, Menu } from "../../parts/basics.js";
+import { close, show } from "../../parts/dialog.js";
+import { useActions } from "../../parts/palette.js";
+import { say } from "../../parts/toasts.js";
+import { asked, filter, isNarrowed, LIMITS, widen } from "./filter.js";
+import { Chips, Fields } from "./filters.js";
+import { askMany, VERBS } from "./many.js";
+import { sorted, Table } from "./table.js";
+
+const COUNTS_EVERY_MS = 5_000;
+const TRAIL_MAX = 200;
+
+/** Cursors of the pages before, so that one can go back. */
+const trail = signal([]);
+
+export function Runs() {
+  const given = filter();
+  const name = JSON.stringify({ ...given, sort: "", ns: query.value.get("ns") });
+  const isConcerned = (run) => (!given.workflow || run.workflow === given.workflow) && (!given.version || run.version === given.version);
+  const list = useResource(name, (signal) => get("v1/runs", { ...asked(given), cursor: given.cursor, limit: given.limit }, { signal }), {
+    concerns: (run) => (given.cursor ? list.data?.runs.some((shown) => shown.id === run.id) : isConcerned(run)),
+  });
+  const counted = JSON.stringify({ ...asked(given, { nowMs: 0, isForCounts: true }), ns: query.value.get("ns") });
+  const counts = useResource(counted, (signal) => get("v1/runs/count", asked(given, { isForCounts: true }), { signal }), { every: COUNTS_EVERY_MS });
+  const workflows = useResource(`workflows ${query.value.get("ns")}`, (signal) => get("v1/workflows", {}, { signal }));
+  const former = useFormer(list.data);
+  const page = list.data ?? (list.error ? null : former);
+  const runs = useMemo(() => sorted(page?.runs ?? [], given.sort), [page, given.sort]);
+  const choice = useChoice(runs, name);
+  useRunKeys(runs, choice);
+  useActions([{ word: "Save this view", icon: "bookmark", run: askView }, { word: "Show all runs", icon: "runs", run: widen }], []);
+
+  return html`<header class="head"><h1>Runs</h1><${Views} /></header>
+    <${Chips} counts=${counts.data} />
+    <${Fields} known=${workflows.data?.versions ?? []} />
+    <div class=${list.isLoading && page ? "is-stale" : ""}>${body({ list, page, runs, given, choice })}</div>
+    ${choice.chosen.size > 0 && html`<${Many} runs=${runs.filter((run) => choice.chosen.has(run.id))} choice=${choice} list=${list} />`}`;
+}
+
+function body({ list, page, runs, given, choice }) {
+  if (!page && list.error) return html`<${Failed} error=${list.error} retry=${list.refresh} />`;
+  if (!page) return html`<${Loading} lines=${14} />`;
+  if (!runs.length) return html`<${Nothing} given=${given} />`;
+  return html`${list.error && html`<p class="stale-note" role="status">What is shown may be old: ${list.error.message}</p>`}
+    <${Table} runs=${runs} sort=${given.sort} ...${choice} />
+    <${Paging} page=${page} given=${given} />`;
+}
+
+/** The last page that was there: shown, paler, until the next has come. */
+function useFormer(data) {
+  const [former, setFormer] = useState(undefined);
+  useEffect(() => {
+    if (data) setFormer(data);
+  }, [data]);
+  return former;
+}
+
+function Nothing({ given }) {
+  if (isNarrowed(given) || given.cursor) {
+    return html`<${Empty} title="No run fits" icon="filter"><p>Nothing that this server remembers fits all of the filter.</p>
+      <button type="button" class="button" onClick=${widen}>Show all runs</button><//>`;
+  }
+  return html`<${Empty} title="No runs yet"><p>Start one from your code, or from a terminal:</p>
+    <pre>aiki runs start hello 1.0.0 --input '{"name": "Ada"}'</pre><p>It is shown here as soon as it begins.</p><//>`;
+}
+
+function Paging({ page, given }) {
+  const next = () => {
+    trail.value = [...trail.value, given.cursor].slice(-TRAIL_MAX);
+    ask({ cursor: page.next_cursor }, { replace: false });
+    scrollTo(0, 0);
+  };
+  const back = () => {
+    ask({ cursor: trail.value.at(-1) || null }, { replace: false });
+    trail.value = trail.value.slice(0, -1);
+  };
+  return html`<footer class="paging">
+    <span>${plural(page.runs.length, "run")}, newest first</span>
+    <label class="paging-limit">on a page <select value=${given.limit} onChange=${(event) => ask({ limit: event.target.value, cursor: null })} aria-label="Runs on a page">
+      ${LIMITS.map((limit) => html`<option key=${limit} value=${limit}>${limit}</option>`)}</select></label>
+    ${given.cursor && html`<button type="button" class="button small" onClick=${() => { trail.value = []; ask({ cursor: null }); }}>Newest</button>`}
+    ${given.cursor && html`<button type="button" class="button small" onClick=${back}><${Icon} name="back" size=${13} />Newer</button>`}
+    <button type="button" class="button small" disabled=${!page.next_cursor} onClick=${next}>Older<${Icon} name="chevron" size=${13} /></button>
+  </footer>`;
+}
+
+function Many({ runs, choice, list }) {
+  const done = () => {
+    choice.clear();
+    list.refresh();
+  };
+  return html`<div class="many" role="region" aria-label="Chosen runs"><b>${plural(runs.length, "run")} chosen</b>
+    ${Object.entries(VERBS).map(([verb, { word, icon, fits, isDanger }]) => html`<button type="button" key=${verb} class="button ${isDanger ? "danger" : ""}" disabled=${!runs.some(fits)}
+      onClick=${() => askMany(verb, runs, done)}><${Icon} name=${icon} size=${14} />${word}</button>`)}
+    <button type="button" class="bare" aria-label="Choose none" onClick=${choice.clear}><${Icon} name="close" /></button></div>`;
+}
+
+function useChoice(runs, name) {
+  const [chosen, setChosen] = useState(new Set());
+  const [at, setAt] = useState(null);
+  const [last, setLast] = useState(0);
+  useEffect(() => {
+    setChosen(new Set());
+    setAt(null);
+  }, [name]);
+  const onChoose = (place, isRange) => {
+    const isOn = !chosen.has(runs[place].id);
+    const [from, to] = isRange ? [Math.min(place, last), Math.max(place, last)] : [place, place];
+    const changed = new Set(chosen);
+    for (const run of runs.slice(from, to + 1)) isOn ? changed.add(run.id) : changed.delete(run.id);
+    setChosen(changed);
+    setLast(place);
+  };
+  const onChooseAll = () => setChosen(runs.every((run) => chosen.has(run.id)) ? new Set() : new Set(runs.map((run) => run.id)));
+  return { chosen, at, onChoose, onChooseAll, onPoint: setAt, clear: () => setChosen(new Set()) };
+}
+
+function useRunKeys(runs, { at, onPoint, onChoose, onChooseAll, clear }) {
+  const move = (by) => () => runs.length && onPoint(Math.max(0, Math.min(runs.length - 1, (at ?? (by > 0 ? -1 : runs.length)) + by)));
+  const open = () => runs[at ?? -1] && go(href(["runs", runs[at].id]));
+  useKeys("Runs", [
+    { press: "j", does: "The next run", run: move(1) },
+    { press: "k", does: "The run before", run: move(-1) },
+    { press: "ArrowDown", run: move(1) },
+    { press: "ArrowUp", run: move(-1) },
+    { press: "Enter", does: "Open the run", run: (event) => (document.activeElement?.closest("a, button") ? document.activeElement.click() : open(event)) },
+    { press: "o", run: open },
+    { press: "x", does: "Choose the run", run: () => at !== null && runs[at] && onChoose(at, false) },
+    { press: "*", does: "Choose all on the page", run: onChooseAll },
+    { press: "/", does: "Search", run: () => document.getElementById("runs-search")?.focus() },
+    { press: "Escape", does: "Choose none", run: clear },
+  ], [runs, at, onChoose]);
+}
+
+function askView() {
+  show("Save this view", () => html`<form onSubmit=${(event) => {
+    event.preventDefault();
+    const name = event.target.elements.name.value.trim();
+    saveView(name, href(["runs"]).split("?")[0] + location.search);
+    close();
+    say(`Saved as ${name}`);
+  }}><p>The filter as it stands, under a name. It is kept in this browser; to share it, send the address.</p>
+    <label>Name<input name="name" required maxlength="60" autofocus placeholder="Failed last night" /></label>
+    <footer><button type="button" class="button" onClick=${close}>Not now</button><button class="button primary">Save</button></footer></form>`);
+}
+
+function Views() {
+  const items = [
+    ...views.value.map(({ name, address }) => ({ word: name, icon: "bookmark", run: () => go(address) })),
+    { word: "Save this view…", icon: "plus", run: askView },
+    ...views.value.map(({ name }) => ({ word: `Forget ${name}`, icon: "close", run: () => dropView(name) })),
+  ];
+  return html`<${Menu} label="Views" items=${items}><${Icon} name="bookmark" size=${14} />Views<//>`;
+}

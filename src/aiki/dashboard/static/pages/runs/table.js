@@ -1,0 +1,83 @@
+/* The list itself: a table on a wide screen, cards on a narrow one. */
+
+import { classes, html, useEffect, useRef } from "../../lib/html.js";
+import { shortId } from "../../lib/format.js";
+import { Icon } from "../../lib/icons.js";
+import { ask, href } from "../../lib/router.js";
+import { TERMINAL, waitCell } from "../../lib/words.js";
+import { Badge, serverNow, Time, Took } from "../../parts/basics.js";
+import { errorLine } from "../../lib/words.js";
+
+/** What a column sorts by; only what is on the page is sorted, for the list itself is newest first. */
+export const ORDERS = {
+  status: (run) => run.status,
+  workflow: (run) => `${run.workflow} ${run.version}`,
+  reference: (run) => run.reference_id ?? "",
+  started: (run) => run.created_at_ms,
+  duration: (run) => (run.finished_at_ms ?? Date.now()) - (run.started_at_ms ?? Date.now()),
+};
+
+/** Return the runs in the order that the address asks for. */
+export function sorted(runs, sort) {
+  const by = ORDERS[sort.replace("-", "")];
+  if (!by) return runs;
+  const down = sort.startsWith("-") ? -1 : 1;
+  return [...runs].sort((one, other) => {
+    const [left, right] = [by(one), by(other)];
+    return (left < right ? -1 : left > right ? 1 : 0) * down;
+  });
+}
+
+export function Table({ runs, sort, chosen, at, onChoose, onChooseAll, onPoint }) {
+  const isAll = runs.length > 0 && runs.every((run) => chosen.has(run.id));
+  const body = useRef(null);
+  useEffect(() => {
+    if (at !== null) body.current?.children[at]?.scrollIntoView({ block: "nearest" });
+  }, [at]);
+  return html`<div class="runs-box"><table class="runs">
+    <thead><tr>
+      <th class="cell-choose"><input type="checkbox" checked=${isAll} onChange=${onChooseAll} aria-label="Choose all on this page" /></th>
+      <${Head} name="status" sort=${sort}>Status<//><${Head} name="workflow" sort=${sort}>Workflow<//><${Head} name="reference" sort=${sort}>Reference<//>
+      <th scope="col">Waits for</th>
+      <${Head} name="started" sort=${sort} isNumber>Started<//><${Head} name="duration" sort=${sort} isNumber>Duration<//>
+    </tr></thead>
+    <tbody ref=${body}>${runs.map((run, place) => html`<${Row} key=${run.id} ...${{ run, place, onChoose, onPoint }} isChosen=${chosen.has(run.id)} isAt=${place === at} />`)}</tbody>
+  </table></div>`;
+}
+
+function Head({ name, sort, isNumber = false, children }) {
+  const direction = sort === name ? "ascending" : sort === `-${name}` ? "descending" : null;
+  const next = direction === "ascending" ? `-${name}` : direction === "descending" ? null : name;
+  return html`<th scope="col" aria-sort=${direction} class=${classes(isNumber && "cell-number")}>
+    <button type="button" onClick=${() => ask({ sort: next })} title="Sort what is on this page">${children}<${Icon} name="down" size=${11} class=${classes("sort", direction)} /></button></th>`;
+}
+
+function Row({ run, place, isChosen, isAt, onChoose, onPoint }) {
+  const address = href(["runs", run.id]);
+  return html`<tr class=${classes(isChosen && "is-chosen", isAt && "is-at")} onPointerDown=${() => onPoint(place)}>
+    <td class="cell-choose"><input type="checkbox" checked=${isChosen} onClick=${(event) => onChoose(place, event.shiftKey)} aria-label=${`Choose run ${shortId(run.id)}`} /></td>
+    <td class="cell-status"><${Badge} status=${run.status} /></td>
+    <td class="cell-workflow"><a href=${address} class="run-link" data-run=${run.id}><b>${run.workflow}</b> <span class="version">${run.version}</span></a></td>
+    <td class="cell-reference"><a href=${address} tabindex="-1" title=${run.id}>${run.reference_id ?? html`<code>…${shortId(run.id)}</code>`}</a>
+      ${Object.entries(run.tags ?? {}).slice(0, 2).map(([name, value]) => html`<a class="tag" key=${name} href=${href(["runs"], { tag: `${name}:${value}` })}>${name}:${value}</a>`)}</td>
+    <td class="cell-waits"><${Waits} run=${run} /></td>
+    <td class="cell-number"><${Time} at=${run.started_at_ms ?? run.created_at_ms} /></td>
+    <td class="cell-number"><${Took} from=${run.started_at_ms} to=${run.finished_at_ms} /></td>
+  </tr>`;
+}
+
+function Waits({ run }) {
+  const [first] = run.waits ?? [];
+  if (run.status === "failed" || run.status === "stalled") {
+    const said = run.error ? errorLine(run.error) : run.why ?? "";
+    return html`<span class="waits-why is-${run.status}" title=${said}>${said}</span>`;
+  }
+  if (TERMINAL.has(run.status)) return run.why ? html`<span class="none" title=${run.why}>${run.why}</span>` : null;
+  if (!first) return html`<span class="none" title=${run.why}>${run.why}</span>`;
+  return html`<${Wait} wait=${first} more=${run.waits.length - 1} />`;
+}
+
+function Wait({ wait, more }) {
+  const { name, left } = waitCell(wait, serverNow());
+  return html`<span class="waits-name">${name}</span>${left && html`<span class="number waits-left">${left}</span>`}${more > 0 && html`<span class="none">+${more}</span>`}`;
+}
