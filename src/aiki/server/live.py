@@ -7,8 +7,8 @@ whoever has missed something is told so, and reads what is shown anew.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from aiki.clock import Clock
@@ -69,13 +69,23 @@ class _Log:
 class Reader:
     """One reader's place in a log."""
 
-    def __init__(self, log: _Log, *, name: str, number: int | None, clock: Clock, config: Config) -> None:
+    def __init__(
+        self,
+        log: _Log,
+        *,
+        name: str,
+        number: int | None,
+        clock: Clock,
+        config: Config,
+        on_close: Callable[[_Log], None],
+    ) -> None:
         self._log = log
         self._name = name
         self._number = number
         self._clock = clock
         self._config = config
         self._told_ms = float("-inf")
+        self._on_close = on_close
 
     async def next(self) -> Changes:
         """Return what has changed since the last call: at once, but not more often than `live_gap_ms`.
@@ -95,12 +105,14 @@ class Reader:
             return Changes(mark, missed=True)
         return Changes(mark, runs=tuple(map(_change_of, rows)))
 
+    def close(self) -> None:
+        """Give the place back, once."""
+        self._on_close(self._log)
+
     async def _change(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._config.live_beat_ms / MS_PER_S):
                 await self._log.stirred.wait()
-        except TimeoutError:
-            pass
 
 
 class Live:
@@ -140,9 +152,8 @@ class Live:
             log.forget(number=self._number)
             log.stir()
 
-    @contextmanager
-    def reading(self, namespace: str, *, after: str | None = None) -> Iterator[Reader]:
-        """Give a reader of a namespace, while the block lasts.
+    def open(self, namespace: str, *, after: str | None = None) -> Reader:
+        """Return a reader of a namespace, to be closed.
 
         Args:
             after: the mark of the last change that was read. With none, or one that is not known any more, the reader is
@@ -156,13 +167,14 @@ class Live:
         log = self._logs.setdefault(namespace, _Log(number=self._number))
         self._readers += 1
         log.readers += 1
-        try:
-            number = self._number_of(after, log)
-            yield Reader(log, name=self._name, number=number, clock=self._clock, config=self._config)
-        finally:
-            self._readers -= 1
-            log.readers -= 1
-            log.left_ms = self._clock.monotonic_ms()
+        return Reader(
+            log,
+            name=self._name,
+            number=self._number_of(after, log),
+            clock=self._clock,
+            config=self._config,
+            on_close=self._closed,
+        )
 
     def sweep(self) -> None:
         """Forget the logs that nobody reads."""
@@ -170,6 +182,11 @@ class Live:
         for namespace, log in list(self._logs.items()):
             if log.readers == 0 and log.left_ms < silent_since_ms:
                 del self._logs[namespace]
+
+    def _closed(self, log: _Log) -> None:
+        self._readers -= 1
+        log.readers -= 1
+        log.left_ms = self._clock.monotonic_ms()
 
     def _number_of(self, mark: str | None, log: _Log) -> int | None:
         name, _, number = (mark or "").rpartition(".")

@@ -290,6 +290,7 @@ class Server:
         self.roster.sweep()
         if self.is_shared:
             self.neighbours.sweep()
+            self.live.note_uncertainty()  # of what other servers do, readers are told that they may have missed it
         self.live.sweep()
         await self.waiting.sweep()
         queues = self.dispatch.served_queues()

@@ -6,7 +6,6 @@ item that is refused never spoils its neighbours, and a call of many items has a
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Final, TypeVar
 
 from msgspec import Raw
@@ -173,9 +172,9 @@ class Service:
             return JournalPage(run_id, 0, problem=Problem(RunNotFound.code, why, {"run_id": run_id}))
         return page
 
-    def changes(self, namespace: str, *, after: str | None = None) -> AbstractContextManager[Reader]:
-        """Give a reader of what changes in a namespace, while the block lasts."""
-        return self._live.reading(namespace, after=after)
+    def changes(self, namespace: str, *, after: str | None = None) -> Reader:
+        """Return a reader of what changes in a namespace, to be closed."""
+        return self._live.open(namespace, after=after)
 
     # -------------------------------------------------------------------------------------------------------- workers
 

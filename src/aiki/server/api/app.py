@@ -14,7 +14,7 @@ from msgspec import Raw
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as PathRoute
-from starlette.routing import Router, get_route_path
+from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aiki.clock import Chance, Clock
@@ -169,7 +169,7 @@ class Api:
             await self._page(Request(scope, receive))(scope, receive, send)
 
     def _page(self, request: Request) -> Response:
-        path = get_route_path(request.scope)
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
         if request.method in ("GET", "HEAD"):
             try:
                 self._access.check_source(request)

@@ -5,7 +5,6 @@ a status.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 from msgspec import Raw, Struct
@@ -38,10 +37,10 @@ class Streamed(Struct, frozen=True):
     """An answer that goes on: messages as server-sent events, until whoever asked has gone or the server closes.
 
     Attributes:
-        reader: gives the source of messages, while the block lasts.
+        reader: where messages come from; closed at the end.
     """
 
-    reader: AbstractContextManager[Reader]
+    reader: Reader
 
 
 class Desk(Struct, frozen=True):

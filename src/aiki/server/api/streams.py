@@ -14,7 +14,7 @@ from aiki.errors import Unavailable
 from aiki.model.changes import Changes
 from aiki.server.api.call import Call, Streamed
 from aiki.server.api.openapi import EVENT_STREAM
-from aiki.server.api.polls import CLOSES, Closing, LongPolls
+from aiki.server.api.polls import CLOSES, LongPolls
 from aiki.server.api.shapes import AskedStream
 
 __all__ = ["EventStream", "run_changes"]
@@ -41,23 +41,24 @@ class EventStream:
     """The ASGI answer that such a reader fills."""
 
     def __init__(self, streamed: Streamed, request: Request, polls: LongPolls) -> None:
-        self._streamed = streamed
+        self._reader = streamed.reader
         self._request = request
         self._polls = polls
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send events until there is nobody to read them."""
-        with self._streamed.reader as reader:
+        try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            try:
-                while scope["method"] != "HEAD":
-                    changes = await self._polls.answer(reader.next(), self._request)
-                    await send({"type": "http.response.body", "body": _event(changes), "more_body": True})
-            except (Closing, Unavailable):
-                pass
-            except ClientDisconnect:
-                return
-            await send({"type": "http.response.body", "body": b""})
+            while scope["method"] != "HEAD":
+                changes = await self._polls.answer(self._reader.next(), self._request)
+                await send({"type": "http.response.body", "body": _event(changes), "more_body": True})
+        except Unavailable:
+            pass
+        except ClientDisconnect:
+            return
+        finally:
+            self._reader.close()
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _event(changes: Changes) -> bytes:
