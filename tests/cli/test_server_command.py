@@ -84,3 +84,33 @@ def test_a_server_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         assert server.end() == -signal.SIGKILL
     with Service("server", "--port", "0", folder=tmp_path) as again:
         assert aiki_json("runs", "show", started["id"], url=again.url)["status"] == "queued"
+
+
+def test_a_key_opens_what_its_role_may(tmp_path: Path) -> None:
+    key = aiki("server", "--new-key", url="").stdout.strip()
+    with Service("server", "--port", "0", folder=tmp_path, AIKI_API_KEYS=f"viewer={key}") as server:
+        reading = aiki("runs", "list", url=server.url, AIKI_API_KEY=key)
+        starting = aiki("runs", "start", "order", "1.0.0", "{}", url=server.url, AIKI_API_KEY=key)
+
+    assert (reading.returncode, starting.returncode) == (0, 1)
+
+
+def test_a_role_that_is_none_is_refused_without_telling_the_key(tmp_path: Path) -> None:
+    key = aiki("server", "--new-key", url="").stdout.strip()
+    with Service("server", "--port", "0", folder=tmp_path, AIKI_API_KEYS=f"boss={key}") as server:
+        assert server.end() == 1
+
+    assert "viewer, operator, worker or admin" in server.output
+    assert key not in server.output
+
+
+def test_every_setting_is_an_option_and_one_out_of_bounds_is_refused_by_its_name(tmp_path: Path) -> None:
+    with Service("server", "--port", "0", "--lease-ms", "6000", folder=tmp_path) as server:
+        assert aiki("runs", "list", url=server.url).returncode == 0
+    with Service("server", "--port", "0", "--lease-ms", "1", folder=tmp_path) as refused:
+        assert refused.end() == 1
+    with Service("server", "--port", "0", "--leese-ms", "6000", folder=tmp_path) as unknown:
+        assert unknown.end() == 1
+
+    assert "lease_ms is 1, and must be from" in refused.output
+    assert "Did you mean --lease-ms?" in unknown.output

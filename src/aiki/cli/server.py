@@ -13,12 +13,16 @@ from aiki.cli.log import log_to_terminal, logger
 from aiki.cli.refusal import Refusal, refuse
 from aiki.cli.serving import serving
 from aiki.clock import Chance
+from aiki.config import SETTINGS
 from aiki.server.api.serve import PORT_DEFAULT, loop_factory
 from aiki.server.principals import new_api_key
 
 __all__ = ["server"]
 
 FLAG: Final = Parameter(negative=())
+SETTING: Final = "Any setting, as --lease-ms 5000 or AIKI_LEASE_MS: " + ", ".join(
+    f"--{setting.name.replace('_', '-')}" for setting in SETTINGS
+)
 
 
 def server(
@@ -31,6 +35,7 @@ def server(
     api_key: Annotated[list[str] | None, Parameter(negative=())] = None,
     insecure: Annotated[bool, FLAG] = False,
     new_key: Annotated[bool, FLAG] = False,
+    **setting: Annotated[int, Parameter(help=SETTING)],
 ) -> int:
     """Serve runs over HTTP to workers and clients, until Ctrl-C.
 
@@ -51,8 +56,9 @@ def server(
         unix: Listen on this path instead of a port; only you may connect.
         redis: Show ready runs in this Redis, for workers with a RedisSubscriber: redis://host:6379/0, rediss:// for TLS. By
             default AIKI_REDIS. What it holds can be lost at any time.
-        api_key: A key that opens everything; may be given more than once. Better: AIKI_API_KEYS, with commas between,
-            since others on this machine can read command lines.
+        api_key: A key that opens everything, or with what it is for: worker=aiki_..., viewer@shop=aiki_... (viewer,
+            operator, worker or admin; @ and a namespace). May be given more than once. Better: AIKI_API_KEYS, with commas
+            between, since others on this machine can read command lines.
         insecure: Answer anybody from anywhere, on a network that is yours alone.
         new_key: Print a new API key and exit.
     """
@@ -62,7 +68,14 @@ def server(
 
     async def serve() -> int:
         served = serving(
-            database, host=host, port=port, unix=unix, api_keys=api_key or (), is_insecure=insecure, redis=redis
+            database,
+            host=host,
+            port=port,
+            unix=unix,
+            api_keys=api_key or (),
+            is_insecure=insecure,
+            redis=redis,
+            settings={name.replace("-", "_"): value for name, value in setting.items()},
         )
         async with served as (_, place):
             logger.info("Aiki serves %s on %s. Ctrl-C stops it.", database, place.url)

@@ -31,6 +31,7 @@ def worker(
     name: str | None = None,
     pool: Annotated[list[str] | None, Parameter(negative=())] = None,
     max_concurrent_runs: int | None = None,
+    redis: str | None = None,
     namespace: str | None = None,
 ) -> int:
     """Run the workflows and tasks of your code for a server, until Ctrl-C.
@@ -53,6 +54,8 @@ def worker(
         name: What people see the worker as.
         pool: Serve this pool; may be given more than once.
         max_concurrent_runs: How many runs it owns at a time. [default: 100]
+        redis: Find work in this Redis, where the servers show it (`aiki server --redis`); by default AIKI_REDIS, else the
+            server hands it out.
         namespace: Of the runs that it serves. [default: default]
     """
     if url is not None:
@@ -65,6 +68,7 @@ def worker(
             "--name": name,
             "--pool": pool,
             "--max-concurrent-runs": max_concurrent_runs,
+            "--redis": redis,
             "--namespace": namespace,
         }
         _check(served, given)
@@ -74,6 +78,7 @@ def worker(
             namespace=namespace or "default",
             pools=tuple(pool or ()),
             max_concurrent_runs=max_concurrent_runs,
+            redis=redis or os.environ.get("AIKI_REDIS") or None,
         )
         working = Working(made, is_told=True)
         return working.end_threads(run_until_signalled(working.serve, again=working.hurry))

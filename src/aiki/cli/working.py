@@ -16,6 +16,7 @@ from aiki.errors import AikiError, Unavailable
 from aiki.model.views import RunFilter
 from aiki.sdk.client import Client
 from aiki.sdk.workflow import Version
+from aiki.worker.subscribers import RedisSubscriber
 from aiki.worker.worker import Worker
 
 __all__ = ["Working", "served_words", "worker_of"]
@@ -31,6 +32,7 @@ def worker_of(
     namespace: str = "default",
     pools: tuple[str, ...] = (),
     max_concurrent_runs: int | None = None,
+    redis: str | None = None,
 ) -> Worker:
     """Return the worker itself, or one for the versions.
 
@@ -43,6 +45,8 @@ def worker_of(
     try:
         for version in served:
             version.announced()
+        if redis is not None:
+            more["subscriber"] = RedisSubscriber(redis)
         return Worker(Client(namespace=namespace), served, name=name, pools=pools, **more)
     except (AikiError, TypeError, ValueError) as error:
         raise Refusal(str(error)) from error

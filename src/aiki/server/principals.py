@@ -5,6 +5,7 @@ whoever embeds a server names principals without importing a web framework.
 """
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
@@ -14,7 +15,18 @@ from msgspec import Struct
 from aiki.clock import Chance
 from aiki.errors import InvalidInput
 
-__all__ = ["ANYBODY", "GRANTS", "KEY_PREFIX", "ApiKey", "Authorize", "Principal", "Role", "digest_of", "new_api_key"]
+__all__ = [
+    "ANYBODY",
+    "GRANTS",
+    "KEY_PREFIX",
+    "ApiKey",
+    "Authorize",
+    "Principal",
+    "Role",
+    "digest_of",
+    "new_api_key",
+    "static_keys",
+]
 
 KEY_PREFIX: Final = "aiki_"
 KEY_CHARS_MIN: Final = 32  # fewer could be guessed from their digest
@@ -75,6 +87,32 @@ class ApiKey(Struct, frozen=True):
                 path="api_keys",
             )
         return cls(digest_of(key), principal or Principal("a key"))
+
+
+def static_keys(text: str) -> list[ApiKey]:
+    """Return the keys of a setting: with commas or white space between, each with what it is for before a `=`.
+
+    `aiki_...` opens everything, `worker=aiki_...` what a worker needs, `viewer@shop=aiki_...` reading in the namespace shop.
+
+    Raises:
+        InvalidInput: a key or a role is none. The message names the place in the list, and never the key.
+
+    >>> [key.principal.role for key in static_keys("worker@shop=aiki_" + "0" * 64)]
+    [<Role.WORKER: 'worker'>]
+    """
+    found: list[ApiKey] = []
+    for place, item in enumerate(filter(None, re.split(r"[,\s]+", text)), start=1):
+        said, is_said, key = item.rpartition("=")
+        role, _, namespace = said.partition("@")
+        if is_said and role not in frozenset(Role):
+            raise InvalidInput(
+                f"API key {place} is for {role[:40]!a}: before = stands viewer, operator, worker or admin, and"
+                " perhaps @ and a namespace",
+                path="api_keys",
+            )
+        principal = Principal(f"API key {place}", Role(role) if is_said else Role.ADMIN, namespace or None)
+        found.append(ApiKey.of(key, principal))
+    return found
 
 
 def new_api_key(chance: Chance) -> str:
