@@ -4,6 +4,7 @@ The rule: it says one line when it begins and one when it ends, and none for a r
 """
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Final
 
 from cyclopts import Parameter
@@ -14,8 +15,9 @@ from aiki.cli.refusal import Refusal, refuse
 from aiki.cli.serving import serving
 from aiki.clock import Chance
 from aiki.config import SETTINGS
-from aiki.server.api.serve import PORT_DEFAULT, loop_factory
+from aiki.server.api.serve import PORT_DEFAULT, Place, loop_factory
 from aiki.server.principals import new_api_key
+from aiki.server.server import Server
 
 __all__ = ["server"]
 
@@ -66,27 +68,28 @@ def server(
         print(new_api_key(Chance()))
         return 0
 
-    async def serve() -> int:
-        served = serving(
-            database,
-            host=host,
-            port=port,
-            unix=unix,
-            api_keys=api_key or (),
-            is_insecure=insecure,
-            redis=redis,
-            settings={name.replace("-", "_"): value for name, value in setting.items()},
-        )
-        async with served as (_, place):
-            logger.info("Aiki serves %s on %s. Ctrl-C stops it.", database, place.url)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                logger.info("Aiki stops. All runs are in %s.", database)
-        raise AssertionError("it is served until it is cancelled")
-
+    served = serving(
+        database,
+        host=host,
+        port=port,
+        unix=unix,
+        api_keys=api_key or (),
+        is_insecure=insecure,
+        redis=redis,
+        settings={name.replace("-", "_"): value for name, value in setting.items()},
+    )
     log_to_terminal()
     try:
-        return run_until_signalled(serve, loop_factory=loop_factory())
+        return run_until_signalled(lambda: _serve(served, database), loop_factory=loop_factory())
     except Refusal as error:
         return refuse("server", error)
+
+
+async def _serve(served: AbstractAsyncContextManager[tuple[Server, Place]], database: str) -> int:
+    async with served as (_, place):
+        logger.info("Aiki serves %s on %s. Ctrl-C stops it.", database, place.url)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            logger.info("Aiki stops. All runs are in %s.", database)
+    raise AssertionError("it is served until it is cancelled")

@@ -36,10 +36,8 @@ def worker(
 ) -> int:
     """Run the workflows and tasks of your code for a server, until Ctrl-C.
 
-    Start as many as you like, on any machine that reaches the server. Where
-    the server is away, the worker waits for it. On Ctrl-C or SIGTERM it takes
-    no more runs, lets running tasks finish for its shutdown_grace, and hands
-    the rest back; Ctrl-C again ends that wait.
+    Start as many as you like, on any machine that reaches the server. On Ctrl-C or SIGTERM it takes no more runs, lets
+    running tasks finish for its shutdown_grace, and hands the rest back; Ctrl-C again ends that wait.
 
     For example:
 
@@ -54,8 +52,7 @@ def worker(
         name: What people see the worker as.
         pool: Serve this pool; may be given more than once.
         max_concurrent_runs: How many runs it owns at a time. [default: 100]
-        redis: Find work in this Redis, where the servers show it (`aiki server --redis`); by default AIKI_REDIS, else the
-            server hands it out.
+        redis: Find work in this Redis, where `aiki server --redis` shows it; by default AIKI_REDIS, else from the server.
         namespace: Of the runs that it serves. [default: default]
     """
     if url is not None:
