@@ -79,10 +79,8 @@ def worker(
         )
         working = Working(made, is_told=True)
         return working.end_threads(run_until_signalled(working.serve, again=working.hurry))
-    except NotLoadable as error:
-        print(error.shown, end="", file=sys.stderr)
-        return refuse("worker", error)
-    except (Refusal, ValueError) as error:
+    except (NotLoadable, Refusal, ValueError) as error:
+        print(getattr(error, "shown", ""), end="", file=sys.stderr)
         return refuse("worker", error)
 
 
