@@ -73,12 +73,11 @@ _TIMEOUT: Final = frozenset({Reason.TIMED_OUT})
 _PAUSE: Final = frozenset({Reason.PAUSED})
 _READY: Final = frozenset({Reason.DUE, Reason.MESSAGE, Reason.WOKEN})
 
-_FROM_SUSPENDED: Final[Mapping[Status, frozenset[Reason]]] = {
+_FROM_SUSPENDED: Final[Mapping[Status, frozenset[Reason]]] = {  # its code is asked first, whoever wants an end
     Status.QUEUED: _READY,
     Status.RUNNING: frozenset({Reason.CLAIMED}),
     Status.PAUSED: _PAUSE,
-    Status.CANCELLED: _CANCELS,
-    Status.FAILED: _TIMEOUT,
+    Status.CANCELLED: frozenset({Reason.TERMINATED}),
 }
 
 MOVES: Final[Mapping[Status, Mapping[Status, frozenset[Reason]]]] = {
@@ -111,7 +110,11 @@ MOVES: Final[Mapping[Status, Mapping[Status, frozenset[Reason]]]] = {
     Status.SLEEPING: _FROM_SUSPENDED,
     Status.AWAITING_EVENT: _FROM_SUSPENDED,
     Status.AWAITING_CHILD: _FROM_SUSPENDED,
-    Status.AWAITING_RETRY: _FROM_SUSPENDED,
+    Status.AWAITING_RETRY: {  # between two attempts of the whole run there is no code to ask
+        **_FROM_SUSPENDED,
+        Status.CANCELLED: _CANCELS,
+        Status.FAILED: _TIMEOUT,
+    },
     Status.PAUSED: {
         Status.SCHEDULED: frozenset({Reason.RESUMED}),
         Status.QUEUED: frozenset({Reason.RESUMED}),
