@@ -103,6 +103,29 @@ def test_a_run_is_ended_once(verb: str, url: str) -> None:
     assert "it has ended" in again.stdout or "has ended" in again.stderr
 
 
+def test_a_run_is_held_and_let_go(url: str) -> None:
+    run = aiki("runs", "start", "nobodys", "1.0.0", url=url).stdout.strip()
+
+    assert aiki("runs", "pause", run, url=url).stdout == f"Run {run} is paused.\n"
+    assert "it is held already" in aiki("runs", "pause", run, url=url).stdout
+    assert f"aiki runs resume {run}" in aiki("runs", "wake", run, url=url).stdout
+    assert f"aiki runs resume {run}" in aiki("runs", "show", run, url=url).stdout
+    assert aiki_json("runs", "resume", run, url=url) == {"id": run, "status": "queued", "changed": True}
+    assert "it is not paused" in aiki("runs", "resume", run, url=url).stdout
+
+
+def test_a_failed_run_is_tried_again(url: str) -> None:
+    run = aiki("runs", "start", "restaurant-order", "1.0.0", ORDER, "--timeout", "1", url=url).stdout.strip()
+    watched(run, url)
+
+    assert f"aiki runs retry {run}" in aiki("runs", "requeue", run, url=url).stdout
+    assert aiki("runs", "retry", run, url=url).stdout == f"Run {run} is tried again.\n"
+    watched(run, url)
+
+    assert aiki_json("runs", "show", run, url=url)["attempt"] == 2
+    aiki("runs", "terminate", run, url=url)
+
+
 def test_a_list_is_narrowed_and_continued(url: str) -> None:
     for number in range(3):
         aiki("runs", "start", "listed", "1.0.0", "--tag", f"number={number}", url=url)

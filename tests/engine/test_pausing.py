@@ -1,6 +1,6 @@
 """Pause and resume where they meet something else, and a failed run that is tried again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -107,12 +107,13 @@ def test_a_run_between_two_attempts_pauses_where_it_would_have_waited(world: Wor
 @pytest.mark.parametrize("verb", ["pause", "resume", "requeue", "retry"])
 def test_a_copy_of_a_request_that_comes_late_is_the_same_request(world: World, verb: str) -> None:
     """Its answer was lost, and the run has gone on since: it is not paused, let go or tried again a second time."""
-    run_id = {
+    makers: dict[str, Callable[[], str]] = {
         "pause": world.sleeping,
         "resume": lambda: _paused(world),
         "requeue": lambda: _committed(world, Outcome.STALLED),
         "retry": lambda: _committed(world, Outcome.FAILED),
-    }[verb]()
+    }
+    run_id = makers[verb]()
     message_id = world.new_id()
     world.ask(run_id, verb, message_id=message_id)
     _back_to(world, run_id, verb)

@@ -8,7 +8,7 @@ from msgspec import Raw
 from aiki.clock import ManualClock, SystemClock
 from aiki.config import Config
 from aiki.model.ids import child_run_id
-from aiki.model.journal import CallKey, EntryKind
+from aiki.model.journal import CallKey, Entry, EntryKind
 from aiki.model.lifecycle import Status
 from aiki.model.views import RunFilter
 from aiki.model.wire import ChildStart, Outcome
@@ -213,3 +213,21 @@ def _child(parent_id: str, ordinal: int) -> ChildStart:
     key = CallKey(EntryKind.CHILD, "order#1.0.0#hash", ordinal)
     run_id = child_run_id(parent_id, 1, attempt=1, address=key.address, ordinal=ordinal)
     return ChildStart(key, run_id, "default", "order", "1.0.0", Raw(b"{}"), "hash")
+
+
+async def test_how_long_clean_up_may_take_is_a_setting(clock: ManualClock) -> None:
+    async with Server(":memory:", clock=clock, config=Config(cancel_grace_ms=5_000), is_stepped=True) as server:
+        world = ServerWorld(server, clock)
+        run_id = await world.run()
+        worker = await world.worker()
+        claim = await worker.claim()
+        await world.control(run_id, "cancel")
+        told = Entry(1, CallKey(EntryKind.CANCEL, ""), 0, clock.now_ms(), mail=1)
+        await worker.commit(turn(claim, Outcome.RUNNING, entries=(told,)))
+
+        clock.advance(milliseconds=4_999)
+        await world.step()
+        assert (await world.info(run_id)).status is Status.RUNNING
+        clock.advance(milliseconds=1)
+        await world.step()
+        assert (await world.info(run_id)).status is Status.CANCELLED

@@ -12,7 +12,7 @@ from aiki.cli.printing import print_json
 from aiki.cli.refusal import Refusal
 from aiki.cli.runs.asked import FLAG, TYPED_JSON, USUAL, Server, ask, parsed_duration, parsed_json, parsed_tags
 from aiki.errors import RunCancelled, RunFailed
-from aiki.model.lifecycle import TERMINAL
+from aiki.model.lifecycle import TERMINAL, Status
 from aiki.model.payload import PAYLOAD_BYTES_MAX, check_name
 from aiki.model.wire import Verb
 from aiki.sdk.client import Client
@@ -220,7 +220,7 @@ def terminate(run_id: str, /, *, reason: str | None = None, server: Server = USU
 
 DONE: Final[dict[Verb, str]] = {
     "wake": "wakes up",
-    "pause": "is to pause",
+    "pause": "is paused",
     "resume": "goes on",
     "requeue": "is queued again",
     "retry": "is tried again",
@@ -236,6 +236,9 @@ IDLE: Final[dict[Verb, str]] = {
     "cancel": "it was asked to cancel before",
     "terminate": "it was asked to end before",
 }
+ONWARD: Final[dict[str, Verb]] = {"paused": "resume", "stalled": "requeue", "failed": "retry"}
+"""What lets a run go on that stands so."""
+ONWARD_VERBS: Final = frozenset({"wake", *ONWARD.values()})
 
 
 async def _start(
@@ -290,11 +293,15 @@ def _control(verb: Verb, run_id: str, reason: str | None, *, server: Server) -> 
         standing = await client.connection.control(run_id, verb, reason=reason)
         if server.as_json:
             print_json({"id": run_id, "status": standing.status, "changed": standing.changed})
+        elif standing.changed and verb == "pause" and standing.status is not Status.PAUSED:
+            print(f"Run {run_id} pauses once its current tasks have ended.")
         elif standing.changed:
             print(f"Run {run_id} {DONE[verb]}.")
         else:
             why = "it has ended" if standing.status in TERMINAL else IDLE[verb]
-            print(f"Nothing changes for run {run_id}, which is {standing.status}: {why}.")
+            onward = ONWARD.get(str(standing.status))
+            hint = f" What lets it go on: aiki runs {onward} {run_id}" if onward and verb in ONWARD_VERBS else ""
+            print(f"Nothing changes for run {run_id}, which is {standing.status}: {why}.{hint}")
         return 0
 
     return ask(verb, server, question)
