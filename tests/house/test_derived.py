@@ -1,10 +1,12 @@
-"""The blocking client is derived from the async one: nothing of it is missing, and nothing differs.
+"""What is derived says what its source says: the blocking client, the options of a worker, the pages of the reference.
 
-What is looked at is what users see: public coroutine methods with their parameters, defaults and documentation.
+The blocking client lacks nothing of the async one, and differs in nothing that users see: public coroutine methods with
+their parameters, defaults and documentation.
 """
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 import pytest
@@ -15,6 +17,7 @@ from aiki.sdk.client import Client, Runs
 from aiki.sdk.events import Event
 from aiki.sdk.handle import Handle
 from aiki.worker.worker import Worker
+from tools import reference
 
 DERIVED: Final[dict[type, type]] = {Handle: BlockingHandle, Runs: BlockingRuns, Client: BlockingClient}
 INSTEAD: Final = {"Handle.events": "send"}
@@ -88,3 +91,8 @@ def test_what_can_be_said_of_a_worker_can_be_said_where_it_is_made_for_one() -> 
     assert get_type_hints(WorkerOptions) == {
         name: hint for name, hint in get_type_hints(Worker.__init__).items() if name in WorkerOptions.__annotations__
     }
+
+
+@pytest.mark.parametrize("path", reference.PAGES, ids=[path.name for path in reference.PAGES])
+def test_a_page_of_the_reference_is_what_the_code_says(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == reference.PAGES[path](), "make docs writes it anew"

@@ -16,7 +16,6 @@ from packaging.requirements import Requirement
 
 from tests.house import page
 from tests.house.sources import ROOT
-from tools import reference
 
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 PAGE_TIMEOUT_S: Final = 60
@@ -78,11 +77,6 @@ def test_every_reason_ends_with_what_would_change_our_mind() -> None:
         for title, body in _sections(ROOT / "docs/why.md")
         if not body.strip().split("\n\n")[-1].startswith("We would change our mind if ")
     ] == []
-
-
-@pytest.mark.parametrize("path", reference.PAGES, ids=[path.name for path in reference.PAGES])
-def test_a_page_of_the_reference_is_what_the_code_says(path: Path) -> None:
-    assert path.read_text(encoding="utf-8") == reference.PAGES[path](), "make docs writes it anew"
 
 
 def test_a_block_keeps_the_line_of_its_page() -> None:
