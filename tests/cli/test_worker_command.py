@@ -39,7 +39,7 @@ async def meal_v1(run: Run) -> str:
         ("orders:main", r"orders:main is a function; what is served is a Worker"),
         ("orders:PROGRAM/x", r"neither a file nor a module"),
         ("empty.py", r"empty\.py holds no workflow to serve"),
-        ("runs_itself.py", r"runs a program when it is imported, at line 4\. .*if __name__ == \"__main__\":"),
+        ("runs_itself.py", r"runs a program when it is imported, at line 4, .*if __name__ == \"__main__\":"),
         ("missing.py", r"ModuleNotFoundError: No module named 'not_installed'"),
     ],
 )

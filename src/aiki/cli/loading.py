@@ -130,8 +130,8 @@ def _broken(place: str, error: Exception) -> NotLoadable:
     if isinstance(error, RuntimeError) and NO_LOOP_WITHIN_A_LOOP in str(error):
         where = _last_place(error.__traceback__)
         return NotLoadable(
-            f"{place} runs a program when it is imported{where}. Only its workflows are served here: put the program"
-            ' under  if __name__ == "__main__":'
+            f"{place} runs a program when it is imported{where}, and only its workflows are served here. Write"
+            '  if __name__ == "__main__":  above that line, and indent it'
         )
     shown = "".join(traceback.format_exception(type(error), error, _first_of_user(error.__traceback__)))
     return NotLoadable(f"{place} cannot be imported: {type(error).__name__}: {error}", shown)

@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -15,12 +15,10 @@ from aiki.cli.interruption import run_until_signalled
 from aiki.cli.loading import NotLoadable, Served, load
 from aiki.cli.log import log_to_terminal
 from aiki.cli.refusal import Refusal, refuse
-from aiki.cli.working import Working, worker_of
+from aiki.cli.working import NAME_DEFAULT, Working, worker_of
 from aiki.worker.worker import Worker
 
 __all__ = ["worker"]
-
-NAME_DEFAULT: Final = "worker"
 
 
 def worker(

@@ -19,8 +19,9 @@ from aiki.sdk.workflow import Version
 from aiki.worker.subscribers import RedisSubscriber
 from aiki.worker.worker import Worker
 
-__all__ = ["Working", "served_words", "worker_of"]
+__all__ = ["NAME_DEFAULT", "Working", "served_words", "worker_of"]
 
+NAME_DEFAULT: Final = "worker"
 LOOK_S: Final = 0.25  # between two looks for the server
 WORDS_VERSIONS_MAX: Final = 6
 
@@ -68,6 +69,7 @@ class Working:
 
     def __init__(self, worker: Worker, *, is_told: bool) -> None:
         self._worker = worker
+        self._called = "worker" if worker.name == NAME_DEFAULT else f"worker {worker.name}"
         self._is_told = is_told
 
     async def serve(self) -> int:
@@ -83,7 +85,7 @@ class Working:
                 await self._announce(open_parts)
                 if self._is_told:
                     served = served_words(worker.workflows)
-                    logger.info("worker %s serves %s on %s. Ctrl-C stops it.", worker.name, served, worker.client.url)
+                    logger.info("%s serves %s on %s. Ctrl-C stops it.", self._called, served, worker.client.url)
                 await self._until_cancelled()
             except AikiError as error:
                 raise Refusal(str(error)) from error
@@ -122,4 +124,4 @@ class Working:
                 again = ", Ctrl-C again to stop now" if self._is_told else ""
                 logger.info("finishing %d task%s%s", tasks, "" if tasks == 1 else "s", again)
             elif self._is_told:
-                logger.info("worker %s stops", self._worker.name)
+                logger.info("%s stops", self._called)
