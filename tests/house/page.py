@@ -7,6 +7,7 @@ blank in the program, so that a traceback gives the line of the page.
 import ast
 import asyncio
 import inspect
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-SLOW_S: Final = 5.0  # a machine that has other things to do is nothing to warn of
+SLOW: Final = (
+    "Executing %s took"  # asyncio's, in debug mode: a machine that has other things to do is nothing to warn of
+)
 FENCE: Final = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
 
 
@@ -44,9 +47,7 @@ def run(page: Path) -> None:
         for block in blocks(page.read_text(encoding="utf-8"), "python"):
             code = compile(block, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
             if code.co_flags & inspect.CO_COROUTINE:
-                with asyncio.Runner() as runner:
-                    runner.get_loop().slow_callback_duration = SLOW_S
-                    runner.run(eval(code, vars(module)))
+                asyncio.run(eval(code, vars(module)))
             else:
                 exec(code, vars(module))
     finally:
@@ -54,4 +55,5 @@ def run(page: Path) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("asyncio").addFilter(lambda record: not str(record.msg).startswith(SLOW))
     run(Path(sys.argv[1]))
