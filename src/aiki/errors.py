@@ -3,7 +3,7 @@
     AikiError
     ├── RunFailed · RunCancelled        how a run ended, for who waited for its result
     ├── TimedOut (TimeoutError)         the wait ended, not what was waited for
-    ├── RunNotFound · RunEnded · ReferenceConflict · ScheduleConflict
+    ├── RunNotFound · RunEnded · ReferenceConflict · ScheduleConflict · ScheduleNotFound
     ├── TaskFailed                      in a workflow: a task has no attempts left
     ├── NonRetryable · RetryAfter       raised by a task, to say how to go on
     ├── Diverged                        new code does not fit what the run has recorded
@@ -40,6 +40,7 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "ScheduleConflict",
+    "ScheduleNotFound",
     "TaskFailed",
     "TimedOut",
     "Unauthorized",
@@ -129,6 +130,12 @@ class ScheduleConflict(AikiError):
     """A schedule of this name has another definition. `.name`."""
 
     code = "schedule_conflict"
+
+
+class ScheduleNotFound(AikiError):
+    """There is no schedule of this name in this namespace. `.name`."""
+
+    code = "schedule_not_found"
 
 
 class TaskFailed(AikiError):

@@ -4,15 +4,16 @@ The rule: a command says who wants what and carries ids made by its sender, so t
 `decide` alone, on rows locked beforehand by what `keys_of` names. What waits for an answer gets one of the messages of
 `model/wire.py`, or one of the outcomes below, which the server turns into them.
 
-    from clients    Start · Send · Ask
+    from clients    Start · Send · Ask · Activate · AskSchedule
     from workers    Announced · Poll · CommitTurn · RefuseTurn · HandBackRuns · SayGoodbye
-    from the clock  RingAlarm · StallUndelivered · ExpireSession
+    from the clock  RingAlarm · StallUndelivered · ExpireSession · Tick · Disable
 """
 
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from aiki.model.schedule import ActivateSchedule, ScheduleRequest, ScheduleStanding
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -31,11 +32,14 @@ from aiki.model.wire import (
 )
 
 __all__ = [
+    "Activate",
     "Announced",
     "Answer",
     "Ask",
+    "AskSchedule",
     "Command",
     "CommitTurn",
+    "Disable",
     "ExpireSession",
     "HandBackRuns",
     "Poll",
@@ -47,6 +51,7 @@ __all__ = [
     "Send",
     "StallUndelivered",
     "Start",
+    "Tick",
 ]
 
 
@@ -66,6 +71,18 @@ class Ask(Struct, frozen=True):
     """Ask something of a run: cancel, terminate, pause, resume, wake, requeue, retry. Answer: `Standing`."""
 
     request: Control
+
+
+class Activate(Struct, frozen=True):
+    """Activate a schedule. Answer: `ScheduleStanding`."""
+
+    request: ActivateSchedule
+
+
+class AskSchedule(Struct, frozen=True):
+    """Pause, resume, trigger or deactivate a schedule. Answer: `ScheduleStanding`."""
+
+    request: ScheduleRequest
 
 
 class Announced(Struct, frozen=True):
@@ -140,6 +157,21 @@ class ExpireSession(Struct, frozen=True):
     silent_after: int | None = None
 
 
+class Tick(Struct, frozen=True):
+    """A schedule's tick may be due. Answer: `ScheduleStanding`; while more are due, its alarm stays due."""
+
+    namespace: str
+    name: str
+
+
+class Disable(Struct, frozen=True):
+    """A schedule's tick could not be judged or stored: it is disabled with why. Answer: `ScheduleStanding`."""
+
+    namespace: str
+    name: str
+    error: str
+
+
 Command: TypeAlias = (
     Start
     | Send
@@ -153,6 +185,10 @@ Command: TypeAlias = (
     | RingAlarm
     | StallUndelivered
     | ExpireSession
+    | Activate
+    | AskSchedule
+    | Tick
+    | Disable
 )
 
 
@@ -184,4 +220,4 @@ class Returned(Struct, frozen=True):
     more: bool = False
 
 
-Answer: TypeAlias = Started | Standing | CommitAnswer | PollOutcome | Returned
+Answer: TypeAlias = Started | Standing | CommitAnswer | PollOutcome | Returned | ScheduleStanding

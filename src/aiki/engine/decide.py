@@ -7,13 +7,16 @@ command of a batch in turn, hands ready runs over (`dispatch.assign`), and saves
 
 from typing import assert_never, overload
 
-from aiki.engine import alarms, commits, requests, sessions, starts
+from aiki.engine import alarms, commits, requests, schedules, sessions, starts
 from aiki.engine.commands import (
+    Activate,
     Announced,
     Answer,
     Ask,
+    AskSchedule,
     Command,
     CommitTurn,
+    Disable,
     ExpireSession,
     HandBackRuns,
     Poll,
@@ -25,7 +28,9 @@ from aiki.engine.commands import (
     Send,
     StallUndelivered,
     Start,
+    Tick,
 )
+from aiki.model.schedule import ScheduleStanding
 from aiki.model.wire import CommitAnswer, Standing, Started
 from aiki.model.working_set import WorkingSet
 
@@ -42,6 +47,8 @@ def decide(ws: WorkingSet, command: Announced | Poll, now_ms: int) -> PollOutcom
 def decide(ws: WorkingSet, command: CommitTurn | RefuseTurn, now_ms: int) -> CommitAnswer: ...
 @overload
 def decide(ws: WorkingSet, command: HandBackRuns | SayGoodbye | ExpireSession, now_ms: int) -> Returned: ...
+@overload
+def decide(ws: WorkingSet, command: Activate | AskSchedule | Tick | Disable, now_ms: int) -> ScheduleStanding: ...
 @overload
 def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer: ...
 
@@ -80,5 +87,13 @@ def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer:
             return alarms.stall_undelivered(ws, run_id, undelivered_ms=undelivered_ms)
         case ExpireSession(session_id, at_opening, silent_after):
             return sessions.expire(ws, session_id, at_opening=at_opening, silent_after=silent_after)
+        case Activate(request):
+            return schedules.activate(ws, request)
+        case AskSchedule(request):
+            return schedules.ask(ws, request)
+        case Tick(namespace, name):
+            return schedules.tick(ws, namespace, name)
+        case Disable(namespace, name, error):
+            return schedules.disable(ws, namespace, name, error=error)
         case _:
             assert_never(command)

@@ -8,10 +8,13 @@ costs the truth.
 from typing import assert_never
 
 from aiki.engine.commands import (
+    Activate,
     Announced,
     Ask,
+    AskSchedule,
     Command,
     CommitTurn,
+    Disable,
     ExpireSession,
     HandBackRuns,
     Poll,
@@ -21,6 +24,7 @@ from aiki.engine.commands import (
     Send,
     StallUndelivered,
     Start,
+    Tick,
 )
 from aiki.engine.moves import SUSPENDED_FOR
 from aiki.model.ids import event_id
@@ -66,6 +70,19 @@ def keys_of(command: Command, keys: Keys) -> None:
         case ExpireSession(session_id, _, _):
             keys.sessions.add(session_id)
             keys.expiring.add(session_id)
+        case Activate(request):
+            keys.schedules.add((request.namespace, request.name))
+            keys.ticking.add((request.namespace, request.name))
+        case AskSchedule(request):
+            keys.schedules.add((request.namespace, request.name))
+            if request.verb == "trigger":
+                keys.ticking.add((request.namespace, request.name))
+                keys.runs.add(request.run_id)
+        case Tick(namespace, name):
+            keys.schedules.add((namespace, name))
+            keys.ticking.add((namespace, name))
+        case Disable(namespace, name, _):
+            keys.schedules.add((namespace, name))
         case _:
             assert_never(command)
 

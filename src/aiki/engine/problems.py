@@ -7,9 +7,19 @@ do next; never a payload.
 import msgspec
 from msgspec import Raw
 
-from aiki.errors import AikiError, ReferenceConflict, RunCancelled, RunEnded, RunNotFound, TimedOut
+from aiki.errors import (
+    AikiError,
+    ReferenceConflict,
+    RunCancelled,
+    RunEnded,
+    RunNotFound,
+    ScheduleConflict,
+    ScheduleNotFound,
+    TimedOut,
+)
 from aiki.model.journal import Failure
 from aiki.model.run import RunRow
+from aiki.model.schedule import ScheduleRow
 from aiki.model.wire import Problem
 
 __all__ = [
@@ -20,6 +30,8 @@ __all__ = [
     "run_gone",
     "run_id_taken",
     "run_not_found",
+    "schedule_conflict",
+    "schedule_not_found",
     "timed_out",
 ]
 
@@ -55,6 +67,21 @@ def run_id_taken(run_id: str) -> Problem:
         f"run id {run_id} belongs to a run of another workflow or other input: make a new id for each new run",
         {"run_id": run_id},
     )
+
+
+def schedule_conflict(row: ScheduleRow) -> Problem:
+    """A schedule of the name is something else, and whoever activates it wants to be told."""
+    return Problem(
+        ScheduleConflict.code,
+        f"schedule {row.name} is active with another definition ({row.definition.workflow} {row.definition.version}):"
+        " deactivate it first, or activate with on_change='replace'",
+        {"name": row.name},
+    )
+
+
+def schedule_not_found(name: str) -> Problem:
+    """No such schedule in the asker's namespace."""
+    return Problem(ScheduleNotFound.code, f"there is no schedule {name} in this namespace", {"name": name})
 
 
 def failure_of(problem: Problem) -> Failure:

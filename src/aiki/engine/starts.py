@@ -1,4 +1,4 @@
-"""How runs begin: from a client, or as the child of another.
+"""How runs begin: from a client, as the child of another, or by a schedule.
 
 The rule: a start that is repeated is the same start. The caller makes the run's id, so a copy finds the run that the
 first one made; a reference id, unique per namespace and workflow across versions, finds the run that bears it, if its
@@ -11,10 +11,11 @@ from aiki.engine import problems
 from aiki.engine.moves import NOT_CLAIMED, alarm_of
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import Cascade, NewRun, ParentClose, RunRow
+from aiki.model.schedule import ScheduleRow
 from aiki.model.wire import ChildStart, ChildStarted, Problem, RunOptions, Started, StartRun
 from aiki.model.working_set import History, WorkingSet
 
-__all__ = ["start", "start_child"]
+__all__ = ["start", "start_child", "start_scheduled"]
 
 
 def start(ws: WorkingSet, request: StartRun) -> Started:
@@ -42,6 +43,21 @@ def start_child(ws: WorkingSet, parent: RunRow, child: ChildStart, *, repeated: 
     return ChildStarted(child.key, row.id, row.version)
 
 
+def start_scheduled(ws: WorkingSet, row: ScheduleRow, run_id: str) -> RunRow:
+    """Start a run of a schedule."""
+    meant = row.definition
+    request = StartRun(
+        run_id=run_id,
+        namespace=row.namespace,
+        workflow=meant.workflow,
+        version=meant.version,
+        input=meant.input,
+        input_hash=meant.input_hash,
+        options=meant.options,
+    )
+    return _insert(ws, request, parent=None, schedule=row.name)
+
+
 def _existing(ws: WorkingSet, request: StartRun) -> RunRow | Problem | None:
     """Return the run that a start means, if it is there, or why it cannot be meant."""
     named = ws.runs.get(request.run_id)
@@ -64,7 +80,7 @@ def _is_same(row: RunRow, request: StartRun) -> bool:
     return (row.namespace, row.workflow, row.input_hash) == (request.namespace, request.workflow, request.input_hash)
 
 
-def _insert(ws: WorkingSet, request: StartRun, *, parent: RunRow | None) -> RunRow:
+def _insert(ws: WorkingSet, request: StartRun, *, parent: RunRow | None, schedule: str | None = None) -> RunRow:
     options = request.options
     start_at_ms = _start_at_ms(options, now_ms=ws.now_ms)
     row = RunRow(
@@ -109,6 +125,7 @@ def _insert(ws: WorkingSet, request: StartRun, *, parent: RunRow | None) -> RunR
         created_at_ms=ws.now_ms,
         started_at_ms=None,
         finished_at_ms=None,
+        schedule=schedule,
     )
     row = replace(row, alarm_at_ms=alarm_of(row, now_ms=ws.now_ms, grace_ms=ws.cancel_grace_ms))
     ws.insert_run(NewRun(row, request.input, options.tags))

@@ -72,6 +72,7 @@ class RunRow(Struct, frozen=True):
         pause_mail: the number of the message that asks its owner to pause, until that is answered or lifted.
         failed_seq: the entry whose error escaped and failed it, for its retry by a person; None if none did.
         why: why it is stalled, or how it came to its status, for people.
+        schedule: the name of the schedule that started it.
         has_children: whether a child was ever started: only then is there anything to cascade to.
     """
 
@@ -118,6 +119,7 @@ class RunRow(Struct, frozen=True):
     finished_at_ms: int | None
     pause_mail: int | None = None
     failed_seq: int | None = None
+    schedule: str | None = None
 
     @property
     def queue(self) -> Queue:

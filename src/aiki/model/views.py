@@ -57,6 +57,7 @@ class RunInfo(View, frozen=True):
     output: Raw = EMPTY
     error: Failure | None = None
     warnings: tuple[str, ...] = ()
+    schedule: str | None = None
 
 
 class RunFilter(View, frozen=True):
@@ -68,6 +69,7 @@ class RunFilter(View, frozen=True):
     status: tuple[Status, ...] = ()
     reference_id: str | None = None
     parent_id: str | None = None
+    schedule: str | None = None
     tags: dict[str, str] = {}
     started_after_ms: int | None = None
     started_before_ms: int | None = None

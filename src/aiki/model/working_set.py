@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from aiki.model.journal import CallKey, Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import NewRun, Queue, RunEnd, RunRow, SessionRow, Waiter
+from aiki.model.schedule import ScheduleName, ScheduleRow
 from aiki.model.wire import Announce
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "CASCADE_ROWS",
     "EXPIRY_ROWS",
     "MAIL_ROWS",
+    "OVERLAP_ROWS",
     "Claim",
     "History",
     "Keys",
@@ -31,6 +33,7 @@ __all__ = [
 CANCEL_GRACE_MS: Final = 30_000  # from the delivery of a cancellation, and again from each later claim
 CASCADE_ROWS: Final = 500  # children cancelled in one transaction
 EXPIRY_ROWS: Final = 200  # runs of a dead session returned in one transaction
+OVERLAP_ROWS: Final = 500  # open runs of a schedule that a tick looks at
 MAIL_ROWS: Final = 500  # messages loaded for one run at once; the rest follows with the next answer
 
 Reference = tuple[str, str, str]  # namespace, workflow, reference id
@@ -56,6 +59,9 @@ class Keys:
         cascading: runs of which at most `CASCADE_ROWS` children are loaded that are open and not asked to cancel;
             `following` children only, where the run's cascade says so, and none where there is no cascade. Such a
             child may end at once: its waiters are loaded as for `finishing`.
+        schedules: rows to lock and load, before all others.
+        ticking: schedules of which a tick may be judged: where their overlap rule asks for it, at most `OVERLAP_ROWS` of
+            their open runs are loaded, which may end, as for `finishing`.
         ready: queue → how many of its queued runs may be picked, by priority, then due time.
     """
 
@@ -73,6 +79,8 @@ class Keys:
         self.expiring: set[str] = set()
         self.cascading: set[str] = set()
         self.ready: dict[Queue, int] = {}
+        self.schedules: set[ScheduleName] = set()
+        self.ticking: set[ScheduleName] = set()
 
     def mail(self, run_id: str, *, after: int) -> None:
         """Ask for the unread messages of a run above number `after`."""
@@ -133,6 +141,8 @@ class WorkingSet:
         self.expiring: dict[str, list[str]] = {}
         self.cascading: dict[str, list[str]] = {}
         self.ready: dict[Queue, list[str]] = {}
+        self.schedules: dict[ScheduleName, ScheduleRow] = {}
+        self.open_of: dict[ScheduleName, list[str]] = {}  # runs of schedules that are open
         # changes, in the order in which they were made
         self.new_runs: dict[str, NewRun] = {}
         self.new_inputs: dict[str, Raw] = {}  # of a next chapter
@@ -153,6 +163,8 @@ class WorkingSet:
         self.new_values: list[RunValue] = []
         self.changed_sessions: dict[str, SessionRow] = {}
         self.new_announcements: list[Announce] = []
+        self.changed_schedules: dict[ScheduleName, ScheduleRow] = {}
+        self.removed_schedules: dict[ScheduleName, None] = {}
         self.history: list[History] = []
         self.claims: dict[str, Claim] = {}
         # what the shell tells others once the transaction is durable
@@ -194,6 +206,20 @@ class WorkingSet:
         """Add or replace a session's row."""
         self.sessions[row.id] = row
         self.changed_sessions[row.id] = row
+
+    def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        """Add or replace a schedule's row."""
+        name = (row.namespace, row.name)
+        self.removed_schedules.pop(name, None)
+        self.schedules[name] = self.changed_schedules[name] = row
+        return row
+
+    def remove_schedule(self, row: ScheduleRow) -> None:
+        """Remove a schedule; its runs stay."""
+        name = (row.namespace, row.name)
+        del self.schedules[name]
+        self.changed_schedules.pop(name, None)
+        self.removed_schedules[name] = None
 
     def add_mail(self, run_id: str, mail: Mail) -> None:
         """Put a message into a run's inbox."""

@@ -1,4 +1,4 @@
-"""What happens because time has passed: due runs, and sessions that nobody renewed or that fell silent.
+"""What happens because time has passed: due runs, ticks of schedules, and sessions that nobody renewed or that fell silent.
 
 The rule: an alarm is a reason to ask the engine, which judges again under the lock; and time comes from the clock that
 was handed in. The loop sleeps until the nearest alarm it knows of, which each transaction can bring nearer, and at most
@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 
 from aiki.clock import Clock
 from aiki.config import Config
-from aiki.engine.commands import ExpireSession, RingAlarm, StallUndelivered
-from aiki.errors import Unavailable
+from aiki.engine.commands import Disable, ExpireSession, RingAlarm, StallUndelivered, Tick
+from aiki.errors import AikiError, Unavailable
+from aiki.model.schedule import ScheduleName, ScheduleStanding
 from aiki.model.wire import Standing
 from aiki.model.working_set import WorkingSet
 from aiki.server.pipeline import Pipeline
@@ -77,6 +78,8 @@ class Alarms:
         for changed in (ws.changed_runs, ws.new_runs):
             for run_id in changed:
                 self.note_nearest(ws.runs[run_id].alarm_at_ms)
+        for schedule in ws.changed_schedules.values():
+            self.note_nearest(schedule.alarm_at_ms)
 
     async def run(self) -> None:
         """Ring and sweep until cancelled."""
@@ -126,16 +129,33 @@ class Alarms:
         for run in due:
             if run.is_cascade:  # each brings up to CASCADE_ROWS children into its transaction
                 changed += await self._ring([run.id])
-        self._fruitless = self._fruitless + 1 if due and not changed else 0
+        schedules = await self._store.due_schedules(now_ms=now_ms, limit=self._config.alarm_rows)
+        changed += await self._tick(schedules)
+        self._fruitless = self._fruitless + 1 if (due or schedules) and not changed else 0
         if self._fruitless < FRUITLESS_MAX:
-            self.note_nearest(await self._store.next_alarm_ms())
+            await self._note_stored()
         else:
-            _log.error("%d alarms are due and nothing comes of them; looking again with the next sweep", len(due))
+            many = len(due) + len(schedules)
+            _log.error("%d alarms are due and nothing comes of them; looking again with the next sweep", many)
 
     async def _ring(self, run_ids: Sequence[str]) -> int:
         """Ring alarms together, and return of how many something came. One that the engine fails on stops no other."""
         answers = await _each(self._pipeline.submit(RingAlarm(run_id)) for run_id in run_ids)
         return sum(isinstance(answer, Standing) and answer.changed for answer in answers)
+
+    async def _tick(self, schedules: Sequence[ScheduleName]) -> int:
+        """Judge due ticks together, and return of how many something came. A schedule that fails is disabled, alone."""
+        answers = await _each(self._pipeline.submit(Tick(*name)) for name in schedules)
+        for (namespace, name), answer in zip(schedules, answers, strict=True):
+            if isinstance(answer, AikiError):
+                _log.error("schedule %s of namespace %s is disabled: %s", name, namespace, answer)
+                await self._pipeline.ask(Disable(namespace, name, answer.message))
+        return sum(not isinstance(answer, ScheduleStanding) or answer.changed for answer in answers)
+
+    async def _note_stored(self) -> None:
+        """Learn of the nearest alarms that are stored."""
+        self.note_nearest(await self._store.next_alarm_ms())
+        self.note_nearest(await self._store.next_tick_ms())
 
     def note_nearest(self, alarm_at_ms: int | None) -> None:
         """Learn of an alarm that is set, by whomever; None for none."""
@@ -211,7 +231,7 @@ class Alarms:
             await self._return_the_rest()
         if self._sweeps % UNDELIVERED_SWEEPS == 0:
             await self._stall_undelivered(now_ms)
-        self.note_nearest(await self._store.next_alarm_ms())
+        await self._note_stored()
         await self._sweep()
 
     async def _stall_undelivered(self, now_ms: float) -> None:

@@ -154,13 +154,13 @@ def news_of(ws: WorkingSet, *, origin: str) -> News:
     changed = [ws.runs[run_id] for rows in (ws.changed_runs, ws.new_runs) for run_id in rows]
     sessions = {ws.runs[run_id].session_id or "" for run_id in ws.mailed} | {released[0] for released in ws.released}
     sessions.discard("")
-    alarms = [row.alarm_at_ms for row in changed if row.alarm_at_ms is not None]
+    alarms = [row.alarm_at_ms for row in changed] + [row.alarm_at_ms for row in ws.changed_schedules.values()]
     return News(
         origin,
         queues=tuple(sorted({row.queue for row in changed if row.status is Status.QUEUED})),
         ended=tuple(sorted(ws.ended)),
         sessions=tuple(sorted(sessions)),
-        alarm_at_ms=min(alarms, default=None),
+        alarm_at_ms=min((at_ms for at_ms in alarms if at_ms is not None), default=None),
         has_announced=bool(ws.new_announcements),
     )
 

@@ -17,11 +17,14 @@ from msgspec import Struct
 from aiki.clock import Clock
 from aiki.config import Config
 from aiki.engine.commands import (
+    Activate,
     Announced,
     Answer,
     Ask,
+    AskSchedule,
     Command,
     CommitTurn,
+    Disable,
     ExpireSession,
     HandBackRuns,
     Poll,
@@ -33,11 +36,13 @@ from aiki.engine.commands import (
     Send,
     StallUndelivered,
     Start,
+    Tick,
 )
 from aiki.engine.decide import decide
 from aiki.engine.dispatch import assign
 from aiki.engine.keys import keys_of
 from aiki.errors import AikiError, InvalidInput, Unavailable
+from aiki.model.schedule import ScheduleStanding
 from aiki.model.wire import CommitAnswer, Problem, Standing, Started
 from aiki.model.working_set import Keys, WorkingSet
 from aiki.server.dispatch import Dispatch, Offering
@@ -114,6 +119,8 @@ class Pipeline:
     async def ask(self, command: Announced | Poll) -> PollOutcome: ...
     @overload
     async def ask(self, command: CommitTurn | RefuseTurn) -> CommitAnswer: ...
+    @overload
+    async def ask(self, command: Activate | AskSchedule | Tick | Disable) -> ScheduleStanding: ...
     @overload
     async def ask(self, command: HandBackRuns | SayGoodbye | ExpireSession) -> Returned: ...
     async def ask(self, command: Command) -> Answer:

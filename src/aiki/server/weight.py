@@ -5,7 +5,7 @@ The rule: an estimate, from below; what is small for every command is left out.
 
 from typing import Final
 
-from aiki.engine.commands import Command, CommitTurn, Send, Start
+from aiki.engine.commands import Activate, Command, CommitTurn, Send, Start
 from aiki.model.wire import Commit
 
 __all__ = ["weight_bytes"]
@@ -21,6 +21,8 @@ def weight_bytes(command: Command) -> int:
             return COMMAND_BYTES + len(request.input)
         case Send(event):
             return COMMAND_BYTES + len(event.payload)
+        case Activate(request):
+            return COMMAND_BYTES + len(request.definition.input)
         case CommitTurn(commit):
             return COMMAND_BYTES + _commit_bytes(commit)
         case _:

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from aiki.model.journal import EMPTY, Entry, Mail, Wait
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
+from aiki.model.schedule import ScheduleName, ScheduleRow, StartedTick
 from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History, Keys, WorkingSet
@@ -143,6 +144,14 @@ class Store(Protocol):
         """Return how a run came to where it stands, oldest first, at most `HISTORY_ROWS` moves."""
         ...
 
+    async def list_schedules(self, namespace: str, *, after: str, limit: int) -> list[ScheduleRow]:
+        """Return schedules by name, after a name, at most `limit`."""
+        ...
+
+    async def schedule(self, namespace: str, name: str, *, limit: int) -> tuple[ScheduleRow, list[StartedTick]] | None:
+        """Return a schedule, and at most `limit` runs that it has started last, newest first."""
+        ...
+
     # ---------------------------------------------------------------------------------------- reads for the server
 
     async def ends(self, namespace: str, run_ids: Collection[str]) -> dict[str, Finished | None]:
@@ -170,6 +179,14 @@ class Store(Protocol):
 
     async def due_runs(self, *, now_ms: int, limit: int) -> list[DueRun]:
         """Return runs whose alarm is due, earliest first."""
+        ...
+
+    async def next_tick_ms(self) -> int | None:
+        """Return when the nearest tick of any schedule is due."""
+        ...
+
+    async def due_schedules(self, *, now_ms: int, limit: int) -> list[ScheduleName]:
+        """Return the schedules (namespace, name) of which a tick is due, earliest first."""
         ...
 
     async def expired_sessions(self, *, now_ms: int, limit: int) -> list[str]:

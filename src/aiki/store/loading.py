@@ -16,7 +16,8 @@ from aiki.clock import Clock
 from aiki.model.journal import Entry, Mail
 from aiki.model.lifecycle import Status
 from aiki.model.run import Cascade, RunEnd, RunRow, Waiter
-from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS, MAIL_ROWS, Keys, WorkingSet
+from aiki.model.schedule import Overlap
+from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS, MAIL_ROWS, OVERLAP_ROWS, Keys, WorkingSet
 from aiki.store import rows
 from aiki.store.base import JOURNAL_BYTES, JOURNAL_ROWS, ClaimRows
 from aiki.store.sql import statements
@@ -36,6 +37,7 @@ def load(connection: sqlite3.Connection, keys: Keys, *, clock: Clock) -> Working
     ws = WorkingSet(now_ms=0)
     execute = connection.execute
     wanted = keys.runs | keys.finishing | keys.cascading
+    _load_schedules(connection, ws, keys, wanted=wanted)
     for reference in keys.references:
         for (run_id,) in execute(LOAD["reference"], _named(("namespace", "workflow", "reference_id"), reference)):
             ws.references[reference] = run_id
@@ -57,6 +59,22 @@ def load(connection: sqlite3.Connection, keys: Keys, *, clock: Clock) -> Working
         ws.journals[run_id] = [rows.entry_of(entry) for (entry,) in found]
     ws.now_ms = max(clock.now_ms(), _newest_ms(ws))
     return ws
+
+
+def _load_schedules(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys, *, wanted: set[str]) -> None:
+    """Load schedules, and find their open runs where a tick has to look at them."""
+    if not keys.schedules:
+        return
+    for (column,) in connection.execute(LOAD["schedules"], {"rows": _json_rows(keys.schedules)}):
+        row = rows.schedule_of(column)
+        ws.schedules[row.namespace, row.name] = row
+    for namespace, name in keys.ticking & ws.schedules.keys():
+        if ws.schedules[namespace, name].definition.overlap is Overlap.ALLOW:
+            continue
+        values = {"namespace": namespace, "name": name, "limit": OVERLAP_ROWS}
+        found = connection.execute(LOAD["open_of_schedule"], values)
+        ws.open_of[namespace, name] = [run_id for (run_id,) in found]
+        wanted.update(ws.open_of[namespace, name])
 
 
 def _load_picks(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys, *, wanted: set[str]) -> None:
@@ -103,7 +121,7 @@ def _load_waiters(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys) ->
     """
     lost = {run_id for run_ids in ws.expiring.values() for run_id in run_ids}
     cancelled = {run_id for run_id in lost & ws.runs.keys() if ws.runs[run_id].cancel is not None}
-    ending = keys.finishing.union(cancelled, *ws.cascading.values())
+    ending = keys.finishing.union(cancelled, *ws.cascading.values(), *ws.open_of.values())
     if not ending:
         return
     waiting: set[str] = set()
@@ -143,6 +161,8 @@ def _newest_ms(ws: WorkingSet) -> int:
     newest_ms = 0
     for run in ws.runs.values():
         newest_ms = max(newest_ms, run.created_at_ms, run.started_at_ms or 0, run.finished_at_ms or 0)
+    for schedule in ws.schedules.values():
+        newest_ms = max(newest_ms, schedule.last_tick_ms, schedule.changed_at_ms)
     for unread in ws.unread.values():
         if unread:
             newest_ms = max(newest_ms, unread[-1].at_ms)
@@ -155,6 +175,10 @@ def _attempt(run: RunRow, *, after: int = 0) -> dict[str, str | int]:
 
 def _json(ids: Iterable[str]) -> str:
     return _ids(list(ids)).decode()
+
+
+def _json_rows(names: Iterable[tuple[str, ...]]) -> str:
+    return _ids(sorted(names)).decode()
 
 
 def _named(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from aiki.errors import InvalidInput
 from aiki.model.journal import Wait
 from aiki.model.lifecycle import TERMINAL, Reason, Status
 from aiki.model.run import Queue
+from aiki.model.schedule import ScheduleName, ScheduleRow, StartedTick
 from aiki.model.views import RunFilter, RunInfo, RunPage, WaitInfo
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History
@@ -29,6 +30,7 @@ __all__ = [
     "by_reference",
     "count",
     "due_runs",
+    "due_schedules",
     "ends",
     "fetch",
     "history",
@@ -36,8 +38,10 @@ __all__ = [
     "info",
     "journal",
     "list_runs",
+    "list_schedules",
     "moment_ms",
     "ready_queues",
+    "schedule",
     "value",
     "versions_of",
     "waiting_runs",
@@ -146,7 +150,7 @@ def history(run_id: str) -> Reading[list[History]]:
 def _info_of(row: Iterable[Any]) -> RunInfo:
     # fmt: off
     (id_, namespace, workflow, version, status, created_at_ms, pool, priority, reference_id, parent_id, root_id, attempt,
-     chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms, tags, worker) = row
+     chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms, tags, worker, schedule) = row
     # fmt: on
     return RunInfo(
         id_,
@@ -173,6 +177,7 @@ def _info_of(row: Iterable[Any]) -> RunInfo:
         finished_at_ms=finished_at_ms,
         tags=rows.tags_of(tags),
         worker=worker,
+        schedule=schedule,
     )
 
 
@@ -201,6 +206,7 @@ def _filters(runs: RunFilter) -> tuple[tuple[str, ...], dict[str, Any]]:
         "version": runs.version,
         "reference_id": runs.reference_id,
         "parent_id": runs.parent_id,
+        "schedule": runs.schedule,
         "after_ms": runs.started_after_ms,
         "until_ms": runs.started_before_ms,
         "statuses": [str(status) for status in runs.status] or None,
@@ -208,6 +214,31 @@ def _filters(runs: RunFilter) -> tuple[tuple[str, ...], dict[str, Any]]:
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     return tuple(f"where_{name}" for name in given), {"namespace": runs.namespace, **given}
+
+
+# ---------------------------------------------------------------------------------------------------------- schedules
+
+
+def list_schedules(namespace: str, *, after: str, limit: int) -> Reading[list[ScheduleRow]]:
+    """Return schedules by name, after a name."""
+    found = yield from _ask("list_schedules", namespace=namespace, after=after, limit=limit)
+    return [rows.schedule_of(column) for (column,) in found]
+
+
+def schedule(namespace: str, name: str, *, limit: int) -> Reading[tuple[ScheduleRow, list[StartedTick]] | None]:
+    """Return a schedule, and at most `limit` runs that it has started last."""
+    found = yield from _ask("schedule", namespace=namespace, name=name)
+    if not found:
+        return None
+    last = yield from _ask("started_by_schedule", namespace=namespace, name=name, limit=limit)
+    started = [StartedTick(run_id, Status(status), at_ms) for run_id, status, at_ms in last]
+    return rows.schedule_of(found[0][0]), started
+
+
+def due_schedules(*, now_ms: int, limit: int) -> Reading[list[ScheduleName]]:
+    """Return the schedules of which a tick is due, earliest first."""
+    found = yield from _ask("due_schedules", now_ms=now_ms, limit=limit)
+    return [(namespace, name) for namespace, name in found]
 
 
 # ----------------------------------------------------------------------------------------------------------- journals

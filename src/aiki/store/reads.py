@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
+from aiki.model.schedule import ScheduleName, ScheduleRow, StartedTick
 from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History
@@ -60,6 +61,14 @@ class Reads(ABC):
         """Return how a run came to where it stands."""
         return await self._read(reading.history(run_id))
 
+    async def list_schedules(self, namespace: str, *, after: str, limit: int) -> list[ScheduleRow]:
+        """Return schedules by name, after a name."""
+        return await self._read(reading.list_schedules(namespace, after=after, limit=limit))
+
+    async def schedule(self, namespace: str, name: str, *, limit: int) -> tuple[ScheduleRow, list[StartedTick]] | None:
+        """Return a schedule, and what it has started last."""
+        return await self._read(reading.schedule(namespace, name, limit=limit))
+
     # ---------------------------------------------------------------------------------------- reads for the server
 
     async def ends(self, namespace: str, run_ids: Collection[str]) -> dict[str, Finished | None]:
@@ -85,6 +94,14 @@ class Reads(ABC):
     async def due_runs(self, *, now_ms: int, limit: int) -> list[DueRun]:
         """Return runs whose alarm is due, earliest first."""
         return await self._read(reading.due_runs(now_ms=now_ms, limit=limit))
+
+    async def next_tick_ms(self) -> int | None:
+        """Return when the nearest tick of any schedule is due."""
+        return await self._read(reading.moment_ms("next_tick"))
+
+    async def due_schedules(self, *, now_ms: int, limit: int) -> list[ScheduleName]:
+        """Return the schedules of which a tick is due, earliest first."""
+        return await self._read(reading.due_schedules(now_ms=now_ms, limit=limit))
 
     async def expired_sessions(self, *, now_ms: int, limit: int) -> list[str]:
         """Return sessions that were not renewed in time."""

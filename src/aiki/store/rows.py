@@ -15,6 +15,7 @@ from aiki.model.journal import EMPTY, Entry, Failure, Mail, Wait
 from aiki.model.lifecycle import Status
 from aiki.model.retry import Retry
 from aiki.model.run import CancelKind, Cascade, ParentClose, RunEnd, RunRow, SessionRow
+from aiki.model.schedule import ScheduleRow
 
 __all__ = [
     "MOVED",
@@ -28,6 +29,8 @@ __all__ = [
     "payload_of",
     "run_columns",
     "run_of",
+    "schedule_columns",
+    "schedule_of",
     "session_columns",
     "session_of",
     "tags_of",
@@ -50,6 +53,7 @@ _entry: Final = msgspec.json.Decoder(Entry)
 _wait: Final = msgspec.json.Decoder(Wait)
 _mail: Final = msgspec.json.Decoder(Mail)
 _failure: Final = msgspec.json.Decoder(Failure)
+_schedule: Final = msgspec.json.Decoder(ScheduleRow)
 _retry: Final = msgspec.json.Decoder(Retry)
 
 
@@ -142,7 +146,7 @@ def run_columns(row: RunRow) -> Columns:
         row.priority, row.session_id, row.parked_on, row.claimed_poll, row.crashes,
         None if row.cancel is None else str(row.cancel), row.cancel_reason, int(row.cancel_delivered), row.timeout_ms,
         row.timeout_at_ms, _retry_text(row.retry), row.clock_ms, row.why, int(row.has_children), str(row.cascade),
-        row.created_at_ms, row.started_at_ms, row.finished_at_ms, row.pause_mail, row.failed_seq,
+        row.created_at_ms, row.started_at_ms, row.finished_at_ms, row.pause_mail, row.failed_seq, row.schedule,
     )
     # fmt: on
 
@@ -188,3 +192,16 @@ def session_of(row: Columns) -> SessionRow:
 def session_columns(row: SessionRow) -> Columns:
     """Return the columns of `upsert_sessions`."""
     return (row.id, row.namespace, row.worker, row.poll, row.expires_at_ms, row.suspect_run_id, int(row.is_over))
+
+
+# ----------------------------------------------------------------------------------------------------------- schedules
+
+
+def schedule_of(column: str) -> ScheduleRow:
+    """Return the schedule of a column."""
+    return _schedule.decode(column)
+
+
+def schedule_columns(row: ScheduleRow) -> Columns:
+    """Return the columns of `upsert_schedules`."""
+    return (row.namespace, row.name, row.alarm_at_ms, text(row))

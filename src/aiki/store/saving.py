@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from aiki.model.run import NewRun, RunRow
+from aiki.model.schedule import ScheduleName, ScheduleRow
 from aiki.model.working_set import WorkingSet
 from aiki.store import rows
 from aiki.store.base import StoreRefused
@@ -71,6 +72,8 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
     yield "insert_waiters", ((w.target_id, w.run_id, w.ordinal) for w in ws.new_waiters)
     yield from _mail_changes(ws)
     yield "upsert_sessions", (rows.session_columns(row) for _, row in sorted(ws.changed_sessions.items()))
+    yield "delete_schedules", sorted(ws.removed_schedules)
+    yield "upsert_schedules", (rows.schedule_columns(row) for _, row in sorted(ws.changed_schedules.items(), key=_name))
     yield "upsert_workflows", _announced(ws)
     values = {(v.run_id, v.name): v for v in ws.new_values}  # the last one counts
     yield "upsert_values", ((v.run_id, v.name, rows.text_or_none(v.payload)) for v in values.values())
@@ -142,6 +145,10 @@ def _announced(ws: WorkingSet) -> Iterable[Columns]:
                 ws.now_ms,
             )
     return (found[key] for key in sorted(found))
+
+
+def _name(item: tuple[ScheduleName, ScheduleRow]) -> ScheduleName:
+    return item[0]
 
 
 def _each(run_ids: Sequence[str]) -> Iterable[Columns]:

@@ -7,12 +7,32 @@ SELECT id, namespace, workflow, version, pool, reference_id, input_hash, parent_
        version_no, epoch, turn, attempt, chapter, seq, mail, effects, waits, deadline_ms, alarm_at_ms, due_at_ms,
        priority, session_id, parked_on, claimed_poll, crashes, cancel, cancel_reason, cancel_delivered, timeout_ms,
        timeout_at_ms, retry, clock_ms, why, has_children, cascade, created_at_ms, started_at_ms, finished_at_ms,
-       pause_mail, failed_seq
+       pause_mail, failed_seq, schedule
   FROM runs
  WHERE id IN (SELECT value FROM json_each(:ids))                                          -- [sqlite]
  WHERE id = ANY(:ids::uuid[])                                                             -- [postgres]
  ORDER BY id
    FOR UPDATE                                   -- [postgres]
+
+-- name: schedules
+-- The schedules of some names that are there. On SQLite, :rows is a JSON array of arrays.
+SELECT schedule
+  FROM schedules
+ WHERE (namespace, name) IN (
+       SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:rows))       -- [sqlite]
+       SELECT rows.namespace, rows.name FROM rows(namespace text, name text))                       -- [postgres]
+ ORDER BY namespace, name
+   FOR UPDATE                                   -- [postgres]
+
+-- name: open_of_schedule
+-- Runs of a schedule that have not ended, at most :limit.
+SELECT id
+  FROM runs
+ WHERE namespace = :namespace
+   AND schedule = :name
+   AND schedule IS NOT NULL AND status NOT IN ('completed', 'failed', 'cancelled')
+ ORDER BY id
+ LIMIT :limit
 
 -- name: reference
 -- The run that bears a reference id; at most one.

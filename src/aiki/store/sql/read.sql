@@ -5,7 +5,7 @@
 -- One run as people see it, payloads included.
 SELECT runs.id, namespace, workflow, version, runs.status, created_at_ms, pool, priority, reference_id, parent_id,
        root_id, attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms,
-       finished_at_ms, inputs.tags, (SELECT worker FROM sessions WHERE sessions.id = runs.session_id),
+       finished_at_ms, inputs.tags, (SELECT worker FROM sessions WHERE sessions.id = runs.session_id), schedule,
        inputs.input, ends.output, ends.error
   FROM runs
   JOIN inputs ON inputs.run_id = runs.id
@@ -27,7 +27,7 @@ SELECT id
 SELECT id, namespace, workflow, version, status, created_at_ms, pool, priority, reference_id, parent_id, root_id,
        attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms,
        (SELECT tags FROM inputs WHERE inputs.run_id = runs.id),
-       (SELECT worker FROM sessions WHERE sessions.id = runs.session_id)
+       (SELECT worker FROM sessions WHERE sessions.id = runs.session_id), schedule
   FROM runs
  WHERE namespace = :namespace
    AND (created_at_ms, id) < (:before_ms, :before_id)
@@ -93,6 +93,46 @@ SELECT run_id, at_ms, old_status, new_status, reason, note
   FROM history
  WHERE run_id = :run_id
  ORDER BY id
+ LIMIT :limit
+
+-- name: list_schedules
+-- A page of schedules by name: at most :limit after the name :after.
+SELECT schedule
+  FROM schedules
+ WHERE namespace = :namespace
+   AND name > :after
+ ORDER BY name
+ LIMIT :limit
+
+-- name: schedule
+-- One schedule.
+SELECT schedule
+  FROM schedules
+ WHERE namespace = :namespace
+   AND name = :name
+
+-- name: started_by_schedule
+-- What a schedule has started last, newest first, at most :limit.
+SELECT id, status, created_at_ms
+  FROM runs
+ WHERE namespace = :namespace
+   AND schedule = :name
+   AND schedule IS NOT NULL
+ ORDER BY created_at_ms DESC, id DESC
+ LIMIT :limit
+
+-- name: next_tick
+-- When the nearest tick of any schedule is due; NULL if there is none.
+SELECT min(alarm_at_ms)
+  FROM schedules
+ WHERE alarm_at_ms IS NOT NULL
+
+-- name: due_schedules
+-- The schedules of which a tick is due, earliest first, at most :limit.
+SELECT namespace, name
+  FROM schedules
+ WHERE alarm_at_ms <= :now_ms
+ ORDER BY alarm_at_ms, namespace, name
  LIMIT :limit
 
 -- name: next_alarm
@@ -192,6 +232,9 @@ reference_id = :reference_id
 
 -- name: where_parent_id
 parent_id = :parent_id
+
+-- name: where_schedule
+schedule = :schedule
 
 -- name: where_after_ms
 started_at_ms >= :after_ms

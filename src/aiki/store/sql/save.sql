@@ -12,9 +12,9 @@ INSERT INTO runs (
     version_no, epoch, turn, attempt, chapter, seq, mail, effects, waits, deadline_ms, alarm_at_ms, due_at_ms,
     priority, session_id, parked_on, claimed_poll, crashes, cancel, cancel_reason, cancel_delivered, timeout_ms,
     timeout_at_ms, retry, clock_ms, why, has_children, cascade, created_at_ms, started_at_ms, finished_at_ms,
-    pause_mail, failed_seq)
+    pause_mail, failed_seq, schedule)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-        ?, ?, ?, ?, ?)
+        ?, ?, ?, ?, ?, ?)
 
 -- name: advance_runs
 -- Runs of which nothing changed that is in an index: the commit of a turn that leaves its run running.
@@ -150,6 +150,18 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE
        SET poll = excluded.poll, expires_at_ms = excluded.expires_at_ms, suspect_run_id = excluded.suspect_run_id,
            is_over = excluded.is_over
+
+-- name: delete_schedules
+-- Schedules that were deactivated.
+DELETE FROM schedules
+ WHERE namespace = ?
+   AND name = ?
+
+-- name: upsert_schedules
+-- New and changed schedules.
+INSERT INTO schedules (namespace, name, alarm_at_ms, schedule)
+VALUES (?, ?, ?, ?)
+    ON CONFLICT (namespace, name) DO UPDATE SET alarm_at_ms = excluded.alarm_at_ms, schedule = excluded.schedule
 
 -- name: upsert_workflows
 -- Announced versions; where workers announce different schemas for one version, the newest counts.
