@@ -22,6 +22,7 @@ from aiki.errors import (
     RunFailed,
     RunNotFound,
     ScheduleConflict,
+    ScheduleNotFound,
     TaskFailed,
     TimedOut,
     Unauthorized,
@@ -29,7 +30,7 @@ from aiki.errors import (
 )
 from aiki.local import local
 from aiki.model.retry import Retry
-from aiki.sdk.blocking import BlockingClient, BlockingHandle
+from aiki.sdk.blocking import BlockingClient, BlockingHandle, BlockingScheduleHandle
 from aiki.sdk.child import ChildHandle
 from aiki.sdk.client import Client
 from aiki.sdk.current import TaskContext, current_run, current_task
@@ -38,6 +39,9 @@ from aiki.sdk.events import Event, EventResult, Events
 from aiki.sdk.handle import Handle
 from aiki.sdk.info import RunInfo, RunPage
 from aiki.sdk.run import Run, SleepResult
+from aiki.sdk.schedule import Schedule, ScheduledVersion, schedule
+from aiki.sdk.schedule_handle import ScheduleHandle
+from aiki.sdk.schedule_info import ScheduleInfo, SchedulePage
 from aiki.sdk.task import Task, task
 from aiki.sdk.workflow import Version, Workflow, workflow
 from aiki.server.principals import ApiKey, Principal, Role
@@ -49,6 +53,7 @@ __all__ = [
     "ApiKey",
     "BlockingClient",
     "BlockingHandle",
+    "BlockingScheduleHandle",
     "ChildHandle",
     "Client",
     "DatabaseInUse",
@@ -77,7 +82,13 @@ __all__ = [
     "RunInfo",
     "RunNotFound",
     "RunPage",
+    "Schedule",
     "ScheduleConflict",
+    "ScheduleHandle",
+    "ScheduleInfo",
+    "ScheduleNotFound",
+    "SchedulePage",
+    "ScheduledVersion",
     "Server",
     "SleepResult",
     "Task",
@@ -93,6 +104,7 @@ __all__ = [
     "current_run",
     "current_task",
     "local",
+    "schedule",
     "task",
     "workflow",
 ]

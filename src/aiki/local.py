@@ -12,6 +12,7 @@ from typing import Any, Final, TypedDict, Unpack
 from aiki.embedded import Server, on_port
 from aiki.sdk.client import Client
 from aiki.sdk.convert import Seconds
+from aiki.sdk.schedule import ScheduledVersion
 from aiki.sdk.workflow import Version
 from aiki.worker.attempts import AroundTask
 from aiki.worker.worker import Context, Worker
@@ -28,6 +29,7 @@ class WorkerOptions(TypedDict, total=False):
     pools: Sequence[str]
     max_concurrent_runs: int
     max_parked_runs: int
+    schedules: Sequence[ScheduledVersion[...]]
     context: Context | None
     around_task: AroundTask | None
     shutdown_grace: Seconds
@@ -52,7 +54,7 @@ async def local(
         port: where the HTTP API is served too, on this machine's own address: for `aiki runs`, `BlockingClient` and browsers;
             0 for any port that is free. `client.url` says where. None: nowhere.
         namespace: the namespace of client and worker.
-        options: `name`, `pools`, `max_concurrent_runs`, `max_parked_runs`, `context`, `around_task`, `shutdown_grace`: as
+        options: `name`, `pools`, `max_concurrent_runs`, `max_parked_runs`, `schedules`, `context`, `around_task`, `shutdown_grace`: as
             of `Worker`.
 
     Raises:

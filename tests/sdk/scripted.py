@@ -16,6 +16,7 @@ from msgspec import Raw
 from aiki.clock import Chance, ManualClock
 from aiki.model.lifecycle import Status
 from aiki.model.run import RunEnd
+from aiki.model.schedule import ActivateSchedule, ScheduleInfo, SchedulePage, ScheduleRequest, ScheduleStanding
 from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
@@ -163,6 +164,22 @@ class ScriptedTransport:
         return self.values.get(name)
 
     async def journal(self, namespace: str, run_id: str, after_seq: int) -> JournalPage:
+        raise AssertionError("not scripted")
+
+    async def activate(self, request: ActivateSchedule) -> ScheduleStanding:
+        """Make a schedule what is asked for."""
+        raise AssertionError("not scripted")
+
+    async def ask_schedule(self, request: ScheduleRequest) -> ScheduleStanding:
+        """Pause, resume, trigger or deactivate a schedule."""
+        raise AssertionError("not scripted")
+
+    async def schedule(self, namespace: str, name: str) -> ScheduleInfo | None:
+        """Return a schedule with its next ticks and what it has started last, or None."""
+        raise AssertionError("not scripted")
+
+    async def schedules(self, namespace: str, cursor: str | None, limit: int) -> SchedulePage:
+        """Return a page of schedules, by name."""
         raise AssertionError("not scripted")
 
     def renewer(self) -> None:

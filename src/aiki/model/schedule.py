@@ -10,8 +10,10 @@ from typing import Final, Literal
 from msgspec import Raw
 from msgspec.structs import replace
 
+from aiki.errors import InvalidInput
 from aiki.model.journal import EMPTY
 from aiki.model.lifecycle import Status
+from aiki.model.payload import check_name
 from aiki.model.timing import Timing
 from aiki.model.views import View
 from aiki.model.wire import Message, Problem, RunOptions
@@ -33,6 +35,7 @@ __all__ = [
     "ScheduleStatus",
     "ScheduleVerb",
     "StartedTick",
+    "check_schedule_name",
 ]
 
 CATCH_UP_MAX: Final = 100  # missed ticks that are made good, the newest ones
@@ -41,6 +44,17 @@ NEXT_SHOWN: Final = 5
 
 ScheduleName = tuple[str, str]  # namespace, name
 ScheduleVerb = Literal["pause", "resume", "trigger", "deactivate"]
+
+
+def check_schedule_name(name: object) -> None:
+    """Raise unless `name` can name a schedule: as other names, and without a slash, for it is one step of an address.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    check_name(name, "a schedule's name")
+    if "/" in str(name):
+        raise InvalidInput(f"a schedule's name holds a slash: {name!a}. Write another character for it.", path="name")
 
 
 class Overlap(StrEnum):

@@ -19,18 +19,19 @@ import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from aiki.errors import InvalidInput, Unavailable
 from aiki.sdk.client import Client, Runs
 from aiki.sdk.convert import Seconds
-from aiki.sdk.events import EV, E, Event, names_of
+from aiki.sdk.events import EV, E, Event, Events, names_of
 from aiki.sdk.handle import Handle
 from aiki.sdk.here import refuse_in_workflow
+from aiki.sdk.schedule_handle import ScheduleHandle, Schedules
 from aiki.sdk.serial import ANY
 from aiki.sdk.transport import Transport
 
-__all__ = ["BlockingClient", "BlockingHandle", "BlockingRuns"]
+__all__ = ["BlockingClient", "BlockingHandle", "BlockingRuns", "BlockingScheduleHandle", "BlockingSchedules"]
 
 STOP_S: Final = 10  # how long it is waited for, at most, that a loop's thread ends
 LOOKUP_THREADS_MAX: Final = 4  # names of hosts, and the import of what speaks HTTP
@@ -38,6 +39,15 @@ LOOKUP_THREADS_MAX: Final = 4  # names of hosts, and the import of what speaks H
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+class _Blocking(Protocol):
+    """What makes its calls through a client."""
+
+    @property
+    def client(self) -> BlockingClient: ...
+
+    def asked(self, client: Client) -> Any: ...  # noqa: ANN401 - what has the awaited method
 
 
 @overload
@@ -52,11 +62,23 @@ def _blocking(
 def _blocking(
     method: Callable[Concatenate[Runs, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[BlockingRuns, P], T]: ...
+@overload
+def _blocking(
+    method: Callable[Concatenate[ScheduleHandle, P], Coroutine[Any, Any, Handle[Any, Events] | None]],
+) -> Callable[Concatenate[BlockingScheduleHandle, P], BlockingHandle[Any, Events] | None]: ...
+@overload
+def _blocking(
+    method: Callable[Concatenate[ScheduleHandle, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingScheduleHandle, P], T]: ...
+@overload
+def _blocking(
+    method: Callable[Concatenate[Schedules, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingSchedules, P], T]: ...
 def _blocking(method: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
     """Return a method that makes the call of an `async` one and waits for its answer."""
 
     @functools.wraps(method)
-    def call(self: BlockingHandle[Any, Any] | BlockingRuns, *args: object, **kwargs: object) -> object:
+    def call(self: _Blocking, *args: object, **kwargs: object) -> object:
         answer: object = self.client.call(lambda client: method(self.asked(client), *args, **kwargs))
         return BlockingHandle(self.client, answer) if isinstance(answer, Handle) else answer
 
@@ -160,6 +182,45 @@ class BlockingRuns:
         return client.runs
 
 
+class BlockingScheduleHandle:
+    """A schedule, seen from code that does not await. Made by `Schedule.activate` with a `BlockingClient`."""
+
+    def __init__(self, client: BlockingClient, handle: ScheduleHandle) -> None:
+        self.client = client
+        self.name = handle.name
+
+    info = _blocking(ScheduleHandle.info)
+    pause = _blocking(ScheduleHandle.pause)
+    resume = _blocking(ScheduleHandle.resume)
+    trigger = _blocking(ScheduleHandle.trigger)
+    deactivate = _blocking(ScheduleHandle.deactivate)
+
+    def asked(self, client: Client) -> ScheduleHandle:
+        """Return what is asked in the client's thread."""
+        return client.schedules.handle(self.name)
+
+    def __repr__(self) -> str:
+        return f"<BlockingScheduleHandle of {self.name}>"
+
+
+class BlockingSchedules:
+    """Schedules by name (`client.schedules`)."""
+
+    def __init__(self, client: BlockingClient) -> None:
+        self.client = client
+
+    get = _blocking(Schedules.get)
+    list = _blocking(Schedules.list)
+
+    def handle(self, name: str) -> BlockingScheduleHandle:
+        """Return a handle on an existing schedule. Nothing is asked of the server."""
+        return BlockingScheduleHandle(self.client, self.client.opened().schedules.handle(name))
+
+    def asked(self, client: Client) -> Schedules:
+        """Return what is asked in the client's thread."""
+        return client.schedules
+
+
 class BlockingClient:
     """Speaks with an Aiki server from code that does not await. Any number of threads may share one.
 
@@ -208,6 +269,11 @@ class BlockingClient:
     def runs(self) -> BlockingRuns:
         """Runs by name and id, without their code at hand."""
         return BlockingRuns(self)  # anew each time: kept, it would keep the client from being collected
+
+    @property
+    def schedules(self) -> BlockingSchedules:
+        """Schedules by name."""
+        return BlockingSchedules(self)
 
     @property
     def is_open(self) -> bool:

@@ -26,6 +26,7 @@ from aiki.sdk.http import HttpTransport
 from aiki.sdk.http_address import address_of
 from aiki.sdk.info import RunInfo, RunPage, run_info, run_page
 from aiki.sdk.options import Options, with_options
+from aiki.sdk.schedule_handle import Schedules
 from aiki.sdk.serial import ANY
 from aiki.sdk.transport import Transport
 from aiki.sdk.waits import WAIT_MS
@@ -78,6 +79,7 @@ class Client:
         self._wait_ms = wait_ms
         self._connection: Connection | None = None
         self.runs = Runs(self)
+        self.schedules = Schedules(lambda: self.connection)
 
     @property
     def is_open(self) -> bool:
@@ -199,6 +201,7 @@ class Runs:
         status: str | Sequence[str] = (),
         reference_id: str | None = None,
         parent_id: str | None = None,
+        schedule: str | None = None,
         tags: Mapping[str, str] | None = None,
         started_after: datetime | None = None,
         started_before: datetime | None = None,
@@ -213,6 +216,7 @@ class Runs:
             status: one status, or several.
             reference_id: the reference id.
             parent_id: the run that started them as children.
+            schedule: the name of the schedule that started them.
             tags: tags that they all bear.
             started_after: an aware moment; so is `started_before`.
             started_before: an aware moment.
@@ -231,6 +235,7 @@ class Runs:
             status=tuple(map(Status, (status,) if isinstance(status, str) else status)),
             reference_id=reference_id,
             parent_id=parent_id,
+            schedule=schedule,
             tags=dict(tags or {}),
             started_after_ms=None if started_after is None else instant_ms(started_after, "started_after"),
             started_before_ms=None if started_before is None else instant_ms(started_before, "started_before"),

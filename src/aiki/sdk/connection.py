@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from msgspec import Raw
 
 from aiki.clock import Chance, Clock
-from aiki.errors import RunNotFound, Unavailable
+from aiki.errors import RunNotFound, ScheduleNotFound, Unavailable
 from aiki.model.ids import event_id
 from aiki.model.run import RunEnd
+from aiki.model.schedule import (
+    ActivateSchedule,
+    Definition,
+    ScheduleInfo,
+    SchedulePage,
+    ScheduleRequest,
+    ScheduleStanding,
+    ScheduleVerb,
+)
 from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Control,
@@ -195,6 +204,46 @@ class Connection:
         _refuse_in_workflow()
         return await self.repeat(lambda: self.transport.journal(self.namespace, run_id, after_seq))
 
+    async def activate(
+        self, name: str, definition: Definition, *, on_change: Literal["replace", "error"]
+    ) -> ScheduleStanding:
+        """Activate a schedule.
+
+        Raises:
+            ScheduleConflict: it is active as something else, and `on_change` is "error".
+            InvalidInput: the server cannot take it.
+        """
+        request = ActivateSchedule(self.namespace, name, definition, on_change)
+        _refuse_in_workflow()
+        return _unrefused(await self.repeat(lambda: self.transport.activate(request)))
+
+    async def ask_schedule(self, name: str, verb: ScheduleVerb) -> ScheduleStanding:
+        """Pause, resume, trigger or deactivate a schedule.
+
+        Raises:
+            ScheduleNotFound: there is no such schedule.
+        """
+        request = ScheduleRequest(self.namespace, name, verb, run_id=self.new_id() if verb == "trigger" else "")
+        _refuse_in_workflow()
+        return _unrefused(await self.repeat(lambda: self.transport.ask_schedule(request)))
+
+    async def schedule(self, name: str) -> ScheduleInfo:
+        """Return a schedule as it stands.
+
+        Raises:
+            ScheduleNotFound: there is no such schedule.
+        """
+        _refuse_in_workflow()
+        found = await self.repeat(lambda: self.transport.schedule(self.namespace, name))
+        if found is None:
+            raise ScheduleNotFound(f"there is no schedule {name} in namespace {self.namespace}", name=name)
+        return found
+
+    async def schedules(self, cursor: str | None, limit: int) -> SchedulePage:
+        """Return a page of schedules, by name."""
+        _refuse_in_workflow()
+        return await self.repeat(lambda: self.transport.schedules(self.namespace, cursor, limit))
+
     async def close(self) -> None:
         """End it: whoever still waits gets `Unavailable`, and the transport is closed."""
         for part in (self._waits, self._starts, self._sends, self._controls):
@@ -258,6 +307,12 @@ def _refuse_in_workflow() -> None:
 
 
 def _standing(standing: Standing) -> Standing:
+    if standing.problem is not None:
+        raise error_of_problem(standing.problem)
+    return standing
+
+
+def _unrefused(standing: ScheduleStanding) -> ScheduleStanding:
     if standing.problem is not None:
         raise error_of_problem(standing.problem)
     return standing

@@ -15,7 +15,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Raw
 
-from aiki.errors import RunNotFound, Unavailable
+from aiki.errors import RunNotFound, ScheduleNotFound, Unavailable
+from aiki.model.schedule import ActivateSchedule, ScheduleInfo, SchedulePage, ScheduleRequest, ScheduleStanding
 from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
@@ -63,6 +64,9 @@ _WAITED: Final = msgspec.json.Decoder(WaitAnswer)
 _INFO: Final = msgspec.json.Decoder(RunInfo)
 _PAGE: Final = msgspec.json.Decoder(RunPage)
 _RAW: Final = msgspec.json.Decoder(Raw)
+_SCHEDULE: Final = msgspec.json.Decoder(ScheduleInfo)
+_SCHEDULES: Final = msgspec.json.Decoder(SchedulePage)
+_SCHEDULE_STANDING: Final = msgspec.json.Decoder(ScheduleStanding)
 _JOURNAL: Final = msgspec.json.Decoder(JournalPage)
 _POLLED: Final = msgspec.json.Decoder(PollAnswer)
 
@@ -151,6 +155,33 @@ class HttpTransport:
             return await self._get(f"/v1/runs/{_segment(run_id)}/journal", asked, _JOURNAL)
         except RunNotFound as error:
             return JournalPage(run_id, 0, problem=Problem(error.code, error.message, {"run_id": run_id}))
+
+    async def activate(self, request: ActivateSchedule) -> ScheduleStanding:
+        """Make a schedule what is asked for."""
+        path = f"/v1/schedules/{_segment(request.name)}"
+        body = _ENCODER.encode({"namespace": request.namespace, "on_change": request.on_change, **_flat(request)})
+        return decoded(await self._ask("PUT", path, body=body), _SCHEDULE_STANDING, url=self.url)
+
+    async def ask_schedule(self, request: ScheduleRequest) -> ScheduleStanding:
+        """Pause, resume, trigger or deactivate a schedule."""
+        query = urlencode({"namespace": request.namespace})
+        path = f"/v1/schedules/{_segment(request.name)}/{request.verb}?{query}"
+        body = _ENCODER.encode({"run_id": request.run_id} if request.run_id else {})
+        return decoded(await self._ask("POST", path, body=body), _SCHEDULE_STANDING, url=self.url)
+
+    async def schedule(self, namespace: str, name: str) -> ScheduleInfo | None:
+        """Return a schedule with its next ticks and what it has started last, or None."""
+        try:
+            return await self._get(f"/v1/schedules/{_segment(name)}", {"namespace": namespace}, _SCHEDULE)
+        except ScheduleNotFound:
+            return None
+
+    async def schedules(self, namespace: str, cursor: str | None, limit: int) -> SchedulePage:
+        """Return a page of schedules, by name."""
+        asked: dict[str, object] = {"namespace": namespace, "limit": limit}
+        if cursor is not None:
+            asked["cursor"] = cursor
+        return await self._get("/v1/schedules", asked, _SCHEDULES)
 
     # -------------------------------------------------------------------------------------------------------- workers
 
@@ -250,6 +281,13 @@ class HttpTransport:
         asked["tag"] = [f"{name}:{value}" for name, value in runs.tags.items()]
         asked.pop("tags", None)
         return await self._get("/v1/runs", asked, _PAGE)
+
+
+def _flat(request: ActivateSchedule) -> dict[str, object]:
+    """Return a definition as the body of a request has it: its timing beside the rest."""
+    meant = request.definition
+    timing: dict[str, object] = msgspec.structs.asdict(meant.timing)
+    return {**timing, **{name: value for name, value in msgspec.structs.asdict(meant).items() if name != "timing"}}
 
 
 def _parts(items: Sequence[Message]) -> Iterator[bytes]:

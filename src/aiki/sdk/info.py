@@ -64,6 +64,7 @@ class RunInfo:
     Attributes:
         status: where it stands (`running`, `sleeping`, `completed`, ...), and `why`, for people.
         reference_id: the name it was started with.
+        schedule: the name of the schedule that started it.
         parent_id: the run that started it as a child; `root_id` the first of that line.
         attempt: of the whole run, from 1; `chapter` counts `continue_as_new`.
         waits: what it waits for, oldest first.
@@ -100,6 +101,7 @@ class RunInfo:
     output: Json
     error: ErrorInfo | None
     warnings: tuple[str, ...]
+    schedule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ def run_info(found: views.RunInfo) -> RunInfo:
         output=_plain(found.output),
         error=_error_info(found.error),
         warnings=found.warnings,
+        schedule=found.schedule,
     )
 
 

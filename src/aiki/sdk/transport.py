@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Raw
 
+from aiki.model.schedule import ActivateSchedule, ScheduleInfo, SchedulePage, ScheduleRequest, ScheduleStanding
 from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
@@ -67,6 +68,22 @@ class ClientTransport(Protocol):
 
     async def journal(self, namespace: str, run_id: str, after_seq: int) -> JournalPage:
         """Return a page of a run's journal, for people."""
+        ...
+
+    async def activate(self, request: ActivateSchedule) -> ScheduleStanding:
+        """Make a schedule what is asked for."""
+        ...
+
+    async def ask_schedule(self, request: ScheduleRequest) -> ScheduleStanding:
+        """Pause, resume, trigger or deactivate a schedule."""
+        ...
+
+    async def schedule(self, namespace: str, name: str) -> ScheduleInfo | None:
+        """Return a schedule with its next ticks and what it has started last, or None."""
+        ...
+
+    async def schedules(self, namespace: str, cursor: str | None, limit: int) -> SchedulePage:
+        """Return a page of schedules, by name."""
         ...
 
 

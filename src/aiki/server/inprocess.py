@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Raw
 
+from aiki.model.schedule import ActivateSchedule, ScheduleInfo, SchedulePage, ScheduleRequest, ScheduleStanding
 from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
@@ -67,6 +68,22 @@ class InProcessTransport:
     async def journal(self, namespace: str, run_id: str, after_seq: int) -> JournalPage:
         """Return a page of a run's journal, for people."""
         return await self._service().journal(namespace, run_id, after_seq)
+
+    async def activate(self, request: ActivateSchedule) -> ScheduleStanding:
+        """Make a schedule what is asked for."""
+        return await self._service().schedules.activate(request)
+
+    async def ask_schedule(self, request: ScheduleRequest) -> ScheduleStanding:
+        """Pause, resume, trigger or deactivate a schedule."""
+        return await self._service().schedules.ask(request)
+
+    async def schedule(self, namespace: str, name: str) -> ScheduleInfo | None:
+        """Return a schedule with its next ticks and what it has started last, or None."""
+        return await self._service().schedules.get(namespace, name)
+
+    async def schedules(self, namespace: str, cursor: str | None, limit: int) -> SchedulePage:
+        """Return a page of schedules, by name."""
+        return await self._service().schedules.list(namespace, cursor=cursor, limit=limit)
 
     def renewer(self) -> None:
         """Return none: who holds up the worker's loop holds up the server, which judges nobody for that time."""

@@ -54,6 +54,7 @@ from aiki.server.door import Door, problem_of
 from aiki.server.live import Live, Reader
 from aiki.server.pipeline import Pipeline
 from aiki.server.roster import Roster
+from aiki.server.schedules import ScheduleService
 from aiki.server.waiting import Waiting
 from aiki.store.base import Store
 
@@ -96,6 +97,7 @@ class Service:
         self._clock = clock
         self._config = config
         self._door = Door(config)
+        self.schedules = ScheduleService(store, pipeline, contracts=contracts, config=config)
 
     # -------------------------------------------------------------------------------------------------------- clients
 

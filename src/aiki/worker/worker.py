@@ -18,6 +18,7 @@ from aiki.errors import NameTaken, Unavailable
 from aiki.model.retry import milliseconds
 from aiki.sdk.client import Client
 from aiki.sdk.convert import Seconds
+from aiki.sdk.schedule import ScheduledVersion
 from aiki.sdk.workflow import Version
 from aiki.worker.attempts import AroundTask, Attempts
 from aiki.worker.claims import Claims
@@ -52,6 +53,7 @@ class Worker:
         max_concurrent_runs: how many runs it owns at a time.
         max_parked_runs: how many suspended runs it keeps in memory; the least recently used goes first.
         subscriber: where it finds work by itself, such as a `RedisSubscriber`; by default the server's polls bring it.
+        schedules: what it activates at start: `daily.of(report_v1, ...)`.
         context: makes an async context manager that is entered once; what it gives is `run.context`, and
             `current_task().context`.
         around_task: makes an async context manager around each attempt of a task.
@@ -72,6 +74,7 @@ class Worker:
         max_concurrent_runs: int = 100,
         max_parked_runs: int = 1000,
         subscriber: Subscriber | None = None,
+        schedules: Sequence[ScheduledVersion[...]] = (),
         context: Context | None = None,
         around_task: AroundTask | None = None,
         shutdown_grace: Seconds = 10.0,
@@ -83,6 +86,7 @@ class Worker:
         self._runs_max = _bounded(max_concurrent_runs, "max_concurrent_runs", least=1)
         self._parked_max = _bounded(max_parked_runs, "max_parked_runs", least=0)
         self._subscriber = subscriber
+        self._schedules = _checked_schedules(schedules)
         self._context_factory = context
         self._around_task = around_task
         self._grace_ms = milliseconds(shutdown_grace, "shutdown_grace")
@@ -213,6 +217,8 @@ class Worker:
             subscriber=self._subscriber,
         )
         await connection.repeat(self._session.announce)
+        for scheduled in self._schedules:
+            await scheduled.activate(connection)
 
     async def _wind_down(self) -> None:
         """Wait for running tasks, start none, and give everything back in one call. Done once."""
@@ -307,6 +313,13 @@ def _by_name(workflows: Sequence[Version[..., Any, Any]]) -> dict[tuple[str, str
             )
         found[name] = version
     return found
+
+
+def _checked_schedules(schedules: Sequence[ScheduledVersion[...]]) -> tuple[ScheduledVersion[...], ...]:
+    for found in schedules:
+        if not isinstance(found, ScheduledVersion):
+            raise TypeError(f"schedules holds {found!r}: say what it starts, as in daily.of(report_v1, ...)")
+    return tuple(schedules)
 
 
 def _bounded(value: int, what: str, *, least: int) -> int:

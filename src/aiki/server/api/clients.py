@@ -32,6 +32,7 @@ from aiki.server.api.shapes import (
 
 __all__ = [
     "asking",
+    "canonical_of",
     "find_run",
     "list_runs",
     "request_many",
@@ -64,7 +65,7 @@ async def start_runs(call: Call, _asked: Nothing, body: StartBody | list[StartBo
 def _start(call: Call, body: StartBody) -> StartRun:
     given, input_hash = body.input, body.input_hash
     if input_hash is None:
-        given = _canonical(given)
+        given = canonical_of(given)
         input_hash = digest(bytes(given))
     return StartRun(
         run_id=call.new_id() if body.run_id is None else body.run_id,
@@ -77,7 +78,7 @@ def _start(call: Call, body: StartBody) -> StartRun:
     )
 
 
-def _canonical(given: Raw) -> Raw:
+def canonical_of(given: Raw) -> Raw:
     """Return what was given in its canonical form; what cannot be is left as it is, for the service to say why."""
     with suppress(AikiError):
         check(bytes(given), limit_bytes=PAYLOAD_BYTES_MAX, what="a payload")
@@ -97,6 +98,7 @@ async def list_runs(call: Call, asked: AskedRuns, _body: None) -> Reply:
         status=asked.status,
         reference_id=asked.reference_id,
         parent_id=asked.parent_id,
+        schedule=asked.schedule,
         tags=dict(map(_tag, asked.tag)),
         started_after_ms=asked.started_after_ms,
         started_before_ms=asked.started_before_ms,
@@ -216,7 +218,7 @@ async def send_event(call: Call, asked: AskedEvent, body: Raw) -> Reply:
         message_id = event_id(run_id, asked.name, asked.reference_id)
     else:
         message_id = call.new_id() if asked.message_id is None else asked.message_id
-    payload = _canonical(body) if body else Raw(RAW_NULL)
+    payload = canonical_of(body) if body else Raw(RAW_NULL)
     (standing,) = await call.service.send([SendEvent(namespace, run_id, message_id, asked.name, payload)])
     return _standing(standing)
 

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Raw
 
 from aiki.model.changes import Changes
+from aiki.model.schedule import ScheduleInfo, SchedulePage, ScheduleStanding
 from aiki.model.views import RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
@@ -27,7 +28,7 @@ from aiki.model.wire import (
     WaitAnswer,
     WaitRequest,
 )
-from aiki.server.api import clients, operations, streams, workers
+from aiki.server.api import clients, operations, schedules, streams, workers
 from aiki.server.api.call import Route
 from aiki.server.api.shapes import (
     AskedEvent,
@@ -37,11 +38,15 @@ from aiki.server.api.shapes import (
     AskedResult,
     AskedRun,
     AskedRuns,
+    AskedSchedule,
+    AskedSchedules,
     AskedStream,
     AskedValue,
     Health,
     RequestBody,
+    ScheduleBody,
     StartBody,
+    TriggerBody,
 )
 from aiki.server.principals import Role
 
@@ -141,6 +146,45 @@ ROUTES: Final = (
         method="POST", path="/v1/events", name="send_events", handler=clients.send_events, role=Role.OPERATOR,
         body=list[SendEvent], answer=list[Standing],
         summary="Send many events: an answer for each, in order",
+    ),
+    Route(
+        method="GET", path="/v1/schedules", name="list_schedules", handler=schedules.list_schedules, role=Role.VIEWER,
+        asked=AskedSchedules, answer=SchedulePage,
+        summary="List schedules, by name",
+    ),
+    Route(
+        method="GET", path="/v1/schedules/{name}", name="schedule_info", handler=schedules.schedule_info,
+        role=Role.VIEWER, asked=AskedSchedule, answer=ScheduleInfo,
+        summary="Read a schedule, with its next ticks and what it started last",
+    ),
+    Route(
+        method="PUT", path="/v1/schedules/{name}", name="activate_schedule", handler=schedules.activate_schedule,
+        role=Role.OPERATOR, asked=AskedSchedule, body=ScheduleBody, answer=ScheduleStanding,
+        summary="Activate a schedule; the same again changes nothing",
+    ),
+    Route(
+        method="POST", path="/v1/schedules/{name}/pause", name="pause_schedule",
+        handler=schedules.asking("pause"), role=Role.OPERATOR, asked=AskedSchedule, body=TriggerBody,
+        answer=ScheduleStanding,
+        summary="Let a schedule rest",
+    ),
+    Route(
+        method="POST", path="/v1/schedules/{name}/resume", name="resume_schedule",
+        handler=schedules.asking("resume"), role=Role.OPERATOR, asked=AskedSchedule, body=TriggerBody,
+        answer=ScheduleStanding,
+        summary="Let a schedule go on; what it missed is made good as it says",
+    ),
+    Route(
+        method="POST", path="/v1/schedules/{name}/trigger", name="trigger_schedule",
+        handler=schedules.asking("trigger"), role=Role.OPERATOR, asked=AskedSchedule, body=TriggerBody,
+        answer=ScheduleStanding,
+        summary="Start a run of a schedule now",
+    ),
+    Route(
+        method="POST", path="/v1/schedules/{name}/deactivate", name="deactivate_schedule",
+        handler=schedules.asking("deactivate"), role=Role.OPERATOR, asked=AskedSchedule, body=TriggerBody,
+        answer=ScheduleStanding,
+        summary="Remove a schedule; its runs stay",
     ),
     Route(
         method="POST", path="/v1/worker/announce", name="announce", handler=workers.announce, role=Role.WORKER,

@@ -4,11 +4,12 @@ The rule: whoever has only `curl` need not make ids or hashes: what may be left 
 brings its ids can be repeated; one that does not, cannot.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Raw, Struct
 
 from aiki.model.lifecycle import Status
+from aiki.model.schedule import CatchUp, Overlap
 from aiki.model.wire import RunOptions
 
 __all__ = [
@@ -20,12 +21,16 @@ __all__ = [
     "AskedResult",
     "AskedRun",
     "AskedRuns",
+    "AskedSchedule",
+    "AskedSchedules",
     "AskedStream",
     "AskedValue",
     "Health",
     "Nothing",
     "RequestBody",
+    "ScheduleBody",
     "StartBody",
+    "TriggerBody",
 ]
 
 INTEGER_MAX: Final = 2**53  # what every JSON reader takes for an integer
@@ -95,6 +100,7 @@ class AskedRuns(Asked, frozen=True):
     status: Annotated[tuple[Status, ...], Meta(description="May be given more than once.")] = ()
     reference_id: str | None = None
     parent_id: str | None = None
+    schedule: str | None = None
     tag: Annotated[tuple[str, ...], Meta(description="`name:value`; may be given more than once.")] = ()
     started_after_ms: Integer | None = None
     started_before_ms: Integer | None = None
@@ -139,6 +145,47 @@ class RequestBody(Struct, frozen=True, forbid_unknown_fields=True):
 
     reason: str | None = None
     message_id: str | None = None
+
+
+class AskedSchedule(Asked, frozen=True):
+    """Which schedule."""
+
+    name: Annotated[str, Meta(description="The schedule's name.")]
+    namespace: Namespace | None = None
+
+
+class AskedSchedules(Asked, frozen=True):
+    """Which page of schedules."""
+
+    namespace: Namespace | None = None
+    cursor: Annotated[str, Meta(description="`next_cursor` of the page before.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+
+
+class ScheduleBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a schedule starts, and when: `cron`, on the clock of `timezone`, or `every_ms`.
+
+    `on_change`: what to do where a schedule of the name is another: replace it, or refuse.
+    """
+
+    workflow: str
+    version: str
+    cron: str | None = None
+    every_ms: int | None = None
+    timezone: str = "UTC"
+    input: Raw = Raw(b"{}")
+    input_hash: str | None = None
+    options: RunOptions = RunOptions()
+    overlap: Overlap = Overlap.ALLOW
+    catch_up: CatchUp = CatchUp.LATEST
+    on_change: Literal["replace", "error"] = "replace"
+    namespace: Namespace | None = None
+
+
+class TriggerBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The id of the run to start, a UUIDv7: repeated with it, it is one request. Only a trigger has one."""
+
+    run_id: str | None = None
 
 
 class Health(Struct, frozen=True):
