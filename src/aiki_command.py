@@ -42,6 +42,15 @@ RUNS: Final = {
     "retry": ("aiki.cli.runs.asking:retry", "Try a failed run again; what it completed is kept."),
 }
 
+SCHEDULES: Final = {
+    "list": ("aiki.cli.schedules.command:list_schedules", "List schedules, by name."),
+    "show": ("aiki.cli.schedules.command:show", "Show what a schedule starts and when, and what it started last."),
+    "pause": ("aiki.cli.schedules.command:pause", "Let a schedule rest."),
+    "resume": ("aiki.cli.schedules.command:resume", "Let a schedule go on."),
+    "trigger": ("aiki.cli.schedules.command:trigger", "Start a run of a schedule now."),
+    "deactivate": ("aiki.cli.schedules.command:deactivate", "Remove a schedule; its runs stay."),
+}
+
 
 def main() -> None:
     """Run the command that was typed, and exit with its status."""
@@ -57,6 +66,7 @@ def app(*, typed: Sequence[str] | None) -> App:
     whole = _app("aiki", "Durable workflows in plain Python.", commands=COMMANDS, typed=typed)
     whole["--help"].help = "Show this and exit."
     whole.command(_app("runs", "Start, look at and steer runs.", commands=RUNS, typed=typed))
+    whole.command(_app("schedules", "Look at and steer schedules.", commands=SCHEDULES, typed=typed))
     return whole
 
 

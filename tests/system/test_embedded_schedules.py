@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Literal
 
 import pytest
 
@@ -53,7 +55,7 @@ async def test_a_daily_schedule_starts_a_run_each_day_at_its_hour_on_the_wall(en
     assert (await env.runs.get(run.id)).input == {"kind": "sales"}
     assert len(begun) == 4
     assert {moment.minute for moment in begun} == {0}
-    assert all(later - sooner == timedelta(days=1) for sooner, later in zip(begun, begun[1:], strict=False))
+    assert all(later - sooner == timedelta(days=1) for sooner, later in pairwise(begun))
 
 
 async def test_activating_the_same_again_changes_nothing(env: testing.Environment) -> None:
@@ -95,7 +97,7 @@ async def test_another_definition_is_refused_where_the_schedule_says_so(env: tes
 async def test_a_version_with_options_of_one_run_is_refused(env: testing.Environment) -> None:
     for options in ({"reference_id": "x"}, {"delay": 5.0}, {"start_at": datetime(2030, 1, 1, tzinfo=UTC)}):
         with pytest.raises(ValueError, match="one single run"):
-            await hourly.activate(env, report_v1.options(**options), "a")  # type: ignore[arg-type]
+            await hourly.activate(env, report_v1.options(**options), "a")
 
 
 async def test_paused_it_rests_and_resumed_it_makes_the_latest_tick_good(env: testing.Environment) -> None:
@@ -114,9 +116,9 @@ async def test_paused_it_rests_and_resumed_it_makes_the_latest_tick_good(env: te
 
 @pytest.mark.parametrize(("catch_up", "made_good"), [("latest", 1), ("all", 5), ("none", 0)])
 async def test_what_was_missed_while_paused_is_made_good_as_the_schedule_says(
-    env: testing.Environment, catch_up: str, made_good: int
+    env: testing.Environment, catch_up: Literal["latest", "all", "none"], made_good: int
 ) -> None:
-    schedule = aiki.schedule("hourly", every=3_600, catch_up=catch_up)  # type: ignore[arg-type]
+    schedule = aiki.schedule("hourly", every=3_600, catch_up=catch_up)
     handle = await schedule.activate(env, report_v1, "a")
     await handle.pause()
     await asyncio.sleep(5 * 3_600 + 1_800)
@@ -164,9 +166,9 @@ async def test_deactivated_it_is_gone_and_its_runs_stay(env: testing.Environment
     ("overlap", "open_runs", "cancelled"), [("allow", 5, 0), ("skip", 1, 0), ("cancel_previous", 1, 4)]
 )
 async def test_overlap_says_what_a_tick_does_while_a_run_is_open(
-    env: testing.Environment, overlap: str, open_runs: int, cancelled: int
+    env: testing.Environment, overlap: Literal["allow", "skip", "cancel_previous"], open_runs: int, cancelled: int
 ) -> None:
-    schedule = aiki.schedule("slowly", every=3_600, overlap=overlap)  # type: ignore[arg-type]
+    schedule = aiki.schedule("slowly", every=3_600, overlap=overlap)
     handle = await schedule.activate(env, slow_v1)
     await asyncio.sleep(5 * 3_600 + 10)
 

@@ -57,7 +57,7 @@ class Server:
 USUAL: Final = Server()
 
 
-def ask(command: str, server: Server, question: Callable[[Client], Awaitable[int]]) -> int:
+def ask(command: str, server: Server, question: Callable[[Client], Awaitable[int]], *, group: str = "runs") -> int:
     """Put a question to the server, to its end or until Ctrl-C.
 
     Returns:
@@ -71,7 +71,7 @@ def ask(command: str, server: Server, question: Callable[[Client], Awaitable[int
     try:
         return run_until_signalled(asked)
     except (AikiError, Refusal, ValueError) as error:
-        return refuse(f"runs {command}", error, as_json=server.as_json)
+        return refuse(f"{group} {command}", error, as_json=server.as_json)
 
 
 def parsed_json(text: str, what: str) -> Json:

@@ -40,6 +40,7 @@ def list_runs(
     reference_id: str | None = None,
     tag: Annotated[list[str] | None, Parameter(negative=())] = None,
     parent: str | None = None,
+    schedule: str | None = None,
     started_after: str | None = None,
     started_before: str | None = None,
     limit: int = LIMIT,
@@ -61,6 +62,7 @@ def list_runs(
         status: Only in this status, such as sleeping; may be given more than once.
         reference_id: Only with this reference id.
         tag: Only with this tag, name=value; may be given more than once.
+        schedule: Only what this schedule has started.
         parent: Only children of this run.
         started_after: Only if a worker began it since 2025-03-01, 2025-03-01T09:00, or for so long: 90m, 2h, 1d.
         started_before: Only if a worker began it before that.
@@ -78,6 +80,7 @@ def list_runs(
             reference_id=reference_id,
             tags=parsed_tags(tag),
             parent_id=parent,
+            schedule=schedule,
             started_after=_moment(started_after, "--started-after", now),
             started_before=_moment(started_before, "--started-before", now),
             cursor=cursor,
