@@ -54,8 +54,8 @@ async def local(
         port: where the HTTP API is served too, on this machine's own address: for `aiki runs`, `BlockingClient` and browsers;
             0 for any port that is free. `client.url` says where. None: nowhere.
         namespace: the namespace of client and worker.
-        options: `name`, `pools`, `max_concurrent_runs`, `max_parked_runs`, `schedules`, `context`, `around_task`, `shutdown_grace`: as
-            of `Worker`.
+        options: those of the worker: `name`, `pools`, `max_concurrent_runs`, `max_parked_runs`, `schedules`, `context`,
+            `around_task`, `shutdown_grace`.
 
     Raises:
         DatabaseInUse: another process, or another `aiki.local`, serves the file; it names the process, and its URL.
@@ -80,7 +80,7 @@ async def local(
         if port is not None:
             await stack.enter_async_context(on_port(server, port))
         client = await stack.enter_async_context(server.client(namespace))
-        if workflows:
+        if workflows or options.get("schedules"):
             options.setdefault("name", NAME)
             await stack.enter_async_context(Worker(client, workflows, **options))
         yield client

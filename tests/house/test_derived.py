@@ -12,14 +12,27 @@ from typing import Any, Final, get_type_hints
 import pytest
 
 from aiki.local import WorkerOptions
-from aiki.sdk.blocking import BlockingClient, BlockingHandle, BlockingRuns
+from aiki.sdk.blocking import (
+    BlockingClient,
+    BlockingHandle,
+    BlockingRuns,
+    BlockingScheduleHandle,
+    BlockingSchedules,
+)
 from aiki.sdk.client import Client, Runs
 from aiki.sdk.events import Event
 from aiki.sdk.handle import Handle
+from aiki.sdk.schedule_handle import ScheduleHandle, Schedules
 from aiki.worker.worker import Worker
 from tools import reference
 
-DERIVED: Final[dict[type, type]] = {Handle: BlockingHandle, Runs: BlockingRuns, Client: BlockingClient}
+DERIVED: Final[dict[type, type]] = {
+    Handle: BlockingHandle,
+    Runs: BlockingRuns,
+    ScheduleHandle: BlockingScheduleHandle,
+    Schedules: BlockingSchedules,
+    Client: BlockingClient,
+}
 INSTEAD: Final = {"Handle.events": "send"}
 ASYNC_ONLY: Final = {
     "Client.connection": "what the calls go through: BlockingClient.call",
@@ -61,6 +74,13 @@ def test_a_property_has_its_blocking_one_or_a_reason() -> None:
         if full not in ASYNC_ONLY
         and not any(hasattr(blocking, INSTEAD.get(full, name)) for blocking in DERIVED.values())
     ] == []
+
+
+def test_what_a_client_holds_is_held_by_the_blocking_one() -> None:
+    held = {name for name, value in vars(Client()).items() if type(value) in DERIVED}
+
+    assert held == {"runs", "schedules"}
+    assert held <= set(dir(BlockingClient))
 
 
 def test_what_is_no_property_of_a_handle_is_there_too() -> None:

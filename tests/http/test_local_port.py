@@ -39,6 +39,15 @@ async def test_programs_that_await_and_programs_that_do_not_reach_it_at_its_url(
         assert (await client.runs.get(handle.id)).status == "completed"
 
 
+async def test_a_browser_finds_the_dashboard_there() -> None:
+    async with (
+        aiki.local(":memory:", port=0) as client,
+        aiohttp.ClientSession() as session,
+        session.get(client.url) as answer,
+    ):
+        assert (answer.status, answer.content_type) == (200, "text/html")
+
+
 async def test_only_this_machine_is_answered() -> None:
     async with (
         aiki.local(":memory:", port=0) as client,

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -110,6 +111,37 @@ async def test_a_run_is_steered(without_worker: World) -> None:
             second.result()
 
     await played(scenario, without_worker.url)
+
+
+async def test_a_run_is_held_let_go_and_tried_again(world: World) -> None:
+    def scenario(client: BlockingClient) -> None:
+        waiting = order_v1.start(client, Order("o-1"))
+        assert (waiting.pause(), waiting.resume()) == (True, True)
+
+        failed = broken_v1.start(client)
+        assert not failed.wait_for_status("completed")
+        assert failed.retry()
+        assert failed.wait_for_status("failed").reached
+
+    await played(scenario, world.url)
+
+
+async def test_a_schedule_is_activated_looked_at_and_steered(world: World) -> None:
+    def scenario(client: BlockingClient) -> None:
+        greeting = aiki.schedule("greeting", every=timedelta(days=1))
+        handle = greeting.activate(client, hello_v1, "Ada")
+
+        assert [one.name for one in client.schedules.list().schedules] == ["greeting"]
+        assert client.schedules.get("greeting").input == {"name": "Ada"}
+        assert (handle.pause(), handle.info().status, handle.resume()) == (True, "paused", True)
+        triggered = client.schedules.handle("greeting").trigger()
+        assert isinstance(triggered, BlockingHandle)
+        assert triggered.result() == "Hello Ada"
+        assert handle.deactivate()
+        with pytest.raises(aiki.AikiError):
+            handle.info()
+
+    await played(scenario, world.url)
 
 
 async def test_what_goes_wrong_is_raised_as_by_the_client_that_awaits(world: World) -> None:

@@ -93,7 +93,7 @@ async def local(
         env = await stack.enter_async_context(
             Environment(namespace=namespace, transport=server.transport(), clock=clock, chance=chance, wait_ms=WAIT_MS)
         )
-        if workflows:
+        if workflows or options.get("schedules"):
             options.setdefault("name", NAME)
             await stack.enter_async_context(Worker(env, workflows, **options))
         yield env
