@@ -1,6 +1,6 @@
 """The stores that the conformance suite runs on, each opened for one test.
 
-A store that joins (Postgres) adds a driver here, and no test.
+A store that joins adds a driver here, and no test.
 """
 
 from collections.abc import AsyncIterator
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from aiki.clock import ManualClock
+from aiki.store.base import Store
+from aiki.store.postgres.store import PostgresStore
 from aiki.store.sqlite import SqliteStore
 from tests.store.world import StoreWorld
 
@@ -18,9 +20,19 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory", "file-inline", "file-thread"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[StoreWorld]:
-    path = None if request.param == "memory" else tmp_path / "aiki.db"
-    store = await SqliteStore.open(path, clock=clock, inline=request.param == "file-inline")
+@pytest.fixture(params=["memory", "file-inline", "file-thread", "postgres"])
+def driver(request: pytest.FixtureRequest) -> tuple[str, str]:
+    name: str = request.param
+    return name, request.getfixturevalue("postgres_database") if name == "postgres" else ""
+
+
+@pytest.fixture
+async def world(driver: tuple[str, str], tmp_path: Path, clock: ManualClock) -> AsyncIterator[StoreWorld]:
+    name, url = driver
+    if name == "postgres":
+        store: Store = await PostgresStore.open(url, clock=clock)
+    else:
+        path = None if name == "memory" else tmp_path / "aiki.db"
+        store = await SqliteStore.open(path, clock=clock, inline=name == "file-inline")
     yield StoreWorld(store, clock)
     await store.close()

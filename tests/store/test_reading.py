@@ -12,11 +12,11 @@ from aiki.model.views import RunFilter
 from aiki.model.wire import Finished
 from aiki.model.working_set import WorkingSet
 from aiki.store.base import DueRun
-from tests.store.world import INPUT, StoreWorld, entry, keys, session, wait
+from tests.store.world import INPUT, StoreWorld, entry, keys, session, uid, wait
 
 
 async def test_a_run_is_shown_with_payloads_waits_and_worker(world: StoreWorld) -> None:
-    run = world.row(status=Status.RUNNING, session_id="s", reference_id="r", why="why", waits=1)
+    run = world.row(status=Status.RUNNING, session_id=uid("s"), reference_id="r", why="why", waits=1)
     await world.insert(run, tags={"team": "a"})
     await world.do(
         lambda ws: ws.put_session(session("s")), lambda ws: ws.open_wait(run.id, wait(1, kind=EntryKind.SLEEP))
@@ -57,7 +57,7 @@ async def test_ends_tell_the_finished_from_the_open_and_leave_out_the_unknown(wo
     done, still_open, hidden = await world.run(), await world.run(), await world.run(namespace="other")
     await _end(world, done.id, RunEnd(Status.COMPLETED, Raw(b"5")))
 
-    ends = await world.store.ends("default", [done.id, still_open.id, hidden.id, "unknown"])
+    ends = await world.store.ends("default", [done.id, still_open.id, hidden.id, "unknown", uid("unknown")])
 
     assert ends == {done.id: Finished(done.id, Status.COMPLETED, Raw(b"5")), still_open.id: None}
 
@@ -87,7 +87,7 @@ async def test_a_list_has_the_newest_first_and_goes_on_where_the_page_ended(worl
         (RunFilter(version="2.0.0"), {"b"}),
         (RunFilter(status=(Status.SLEEPING, Status.FAILED)), {"b"}),
         (RunFilter(reference_id="r"), {"a"}),
-        (RunFilter(parent_id="a"), {"c"}),
+        (RunFilter(parent_id=uid("a")), {"c"}),
         (RunFilter(tags={"team": "x"}), {"a", "b"}),
         (RunFilter(tags={"team": "x", "day": "1"}), {"a"}),
         (RunFilter(tags={"team": "y"}), set()),
@@ -97,13 +97,15 @@ async def test_a_list_has_the_newest_first_and_goes_on_where_the_page_ended(worl
     ],
 )
 async def test_a_filter_narrows_a_list_and_a_count_alike(world: StoreWorld, wanted: RunFilter, found: set[str]) -> None:
-    await world.insert(world.row(id="a", reference_id="r", started_at_ms=5), tags={"team": "x", "day": "1"})
-    await world.insert(world.row(id="b", version="2.0.0", status=Status.SLEEPING, started_at_ms=10), tags={"team": "x"})
-    await world.insert(world.row(id="c", workflow="other", parent_id="a", started_at_ms=20))
+    await world.insert(world.row(id=uid("a"), reference_id="r", started_at_ms=5), tags={"team": "x", "day": "1"})
+    await world.insert(
+        world.row(id=uid("b"), version="2.0.0", status=Status.SLEEPING, started_at_ms=10), tags={"team": "x"}
+    )
+    await world.insert(world.row(id=uid("c"), workflow="other", parent_id=uid("a"), started_at_ms=20))
 
     page = await world.store.list_runs(wanted)
 
-    assert {run.id for run in page.runs} == found
+    assert {run.id for run in page.runs} == {uid(name) for name in found}
     assert sum((await world.store.count(wanted)).values()) == len(found)
 
 
@@ -138,13 +140,13 @@ async def test_the_nearest_alarm_and_the_due_are_found_at_their_time(world: Stor
 async def test_sessions_are_found_live_expired_and_with_runs_still_to_return(world: StoreWorld) -> None:
     await world.do(lambda ws: ws.put_session(session("a", expires_at_ms=10)), lambda ws: ws.put_session(session("b")))
     await world.do(lambda ws: ws.put_session(session("over", is_over=True)))
-    await world.run(status=Status.RUNNING, session_id="over")
-    await world.run(status=Status.RUNNING, session_id="b")
+    await world.run(status=Status.RUNNING, session_id=uid("over"))
+    await world.run(status=Status.RUNNING, session_id=uid("b"))
 
     assert await world.store.expired_sessions(now_ms=9, limit=10) == []
-    assert await world.store.expired_sessions(now_ms=10, limit=10) == ["a"]
-    assert await world.store.live_sessions(limit=10) == ["a", "b"]
-    assert await world.store.unreturned_sessions(limit=10) == ["over"]
+    assert await world.store.expired_sessions(now_ms=10, limit=10) == [uid("a")]
+    assert await world.store.live_sessions(limit=10) == [uid("a"), uid("b")]
+    assert await world.store.unreturned_sessions(limit=10) == [uid("over")]
 
 
 async def test_what_waits_is_read_queue_by_queue_in_the_order_of_its_queue(world: StoreWorld) -> None:

@@ -58,7 +58,7 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-async def opened(path: Path | None, *, inline: bool = True) -> StoreWorld:
+async def opened(path: Path | None, *, inline: bool = True) -> StoreWorld[SqliteStore]:
     clock = ManualClock()
     return StoreWorld(await SqliteStore.open(path, clock=clock, inline=inline), clock)
 

@@ -4,25 +4,29 @@ Whoever needs a run that the rules would make uses tests/server/world.py; here a
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Generic
 
 from msgspec import Raw
 from msgspec.structs import replace
+from typing_extensions import TypeVar
 
 from aiki.clock import Chance, ManualClock
+from aiki.model.ids import derived_id
 from aiki.model.journal import CallKey, Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import Status
 from aiki.model.retry import Retry
 from aiki.model.run import Cascade, NewRun, ParentClose, RunRow, SessionRow
 from aiki.model.working_set import Keys, WorkingSet
-from aiki.store.base import Transaction
-from aiki.store.sqlite import SqliteStore
+from aiki.store.base import Store, Transaction
 
 INPUT: Final = Raw(b'{"amount":12}')
 
 
-class StoreWorld:
-    def __init__(self, store: SqliteStore, clock: ManualClock) -> None:
+S = TypeVar("S", bound=Store, default=Store)
+
+
+class StoreWorld(Generic[S]):
+    def __init__(self, store: S, clock: ManualClock) -> None:
         self.store = store
         self.clock = clock
         self.chance = Chance(seed=1)
@@ -106,6 +110,11 @@ class StoreWorld:
         return (await self.load(keys(runs=[run_id]))).runs[run_id]
 
 
+def uid(name: str) -> str:
+    """The id that goes by a name in a test."""
+    return derived_id(name)
+
+
 def keys(**wanted: Any) -> Keys:
     """Keys with the given sets."""
     made = Keys()
@@ -114,8 +123,8 @@ def keys(**wanted: Any) -> Keys:
     return made
 
 
-def session(session_id: str, **changed: Any) -> SessionRow:
-    row = SessionRow(id=session_id, namespace="default", worker="w", poll=1, expires_at_ms=10_000)
+def session(name: str, **changed: Any) -> SessionRow:
+    row = SessionRow(id=uid(name), namespace="default", worker="w", poll=1, expires_at_ms=10_000)
     return replace(row, **changed)
 
 

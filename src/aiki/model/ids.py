@@ -5,14 +5,15 @@ is computed, never drawn.
 """
 
 import hashlib
+import re
 from typing import Final
 from uuid import UUID
 
 from aiki.errors import InvalidInput
 
-__all__ = ["check_id", "child_run_id", "derived_id", "draw_of", "event_id"]
+__all__ = ["check_id", "child_run_id", "derived_id", "draw_of", "event_id", "is_id"]
 
-ID_CHARS: Final = 36
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def derived_id(*parts: str | int) -> str:
@@ -49,12 +50,18 @@ def check_id(value: str, what: str) -> str:
     Raises:
         InvalidInput: it is not; the message names `what`.
     """
-    try:
-        if len(value) == ID_CHARS and str(UUID(value)) == value:
-            return value
-    except ValueError:
-        pass
+    if is_id(value):
+        return value
     raise InvalidInput(
         f"{what} is {value[:60]!r}, which is no id: ids are UUIDs in lower case with hyphens, as a start answers them and lists show them",
         path=what,
     )
+
+
+def is_id(value: str) -> bool:
+    """Whether `value` is a UUID in its usual text form.
+
+    >>> is_id("018bcfe5-6800-7000-8000-000000000001"), is_id("order-1")
+    (True, False)
+    """
+    return _ID.fullmatch(value) is not None

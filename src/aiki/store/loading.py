@@ -20,6 +20,7 @@ from aiki.model.schedule import Overlap
 from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS, MAIL_ROWS, OVERLAP_ROWS, Keys, WorkingSet
 from aiki.store import rows
 from aiki.store.base import JOURNAL_BYTES, JOURNAL_ROWS, ClaimRows
+from aiki.store.loaded import ending, newest_ms
 from aiki.store.sql import statements
 
 __all__ = ["load", "read_claims"]
@@ -57,7 +58,7 @@ def load(connection: sqlite3.Connection, keys: Keys, *, clock: Clock) -> Working
     for run_id in keys.journals & ws.runs.keys():
         found = execute(LOAD["journal"], _attempt(ws.runs[run_id]))
         ws.journals[run_id] = [rows.entry_of(entry) for (entry,) in found]
-    ws.now_ms = max(clock.now_ms(), _newest_ms(ws))
+    ws.now_ms = max(clock.now_ms(), newest_ms(ws))
     return ws
 
 
@@ -115,19 +116,14 @@ def _load_cascades(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys) -
 
 
 def _load_waiters(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys) -> None:
-    """Load who waits for runs that may end. Children that are cancelled before they began end at once, so theirs too.
-
-    And so do runs that are to be cancelled, if once too often they are lost with their session.
-    """
-    lost = {run_id for run_ids in ws.expiring.values() for run_id in run_ids}
-    cancelled = {run_id for run_id in lost & ws.runs.keys() if ws.runs[run_id].cancel is not None}
-    ending = keys.finishing.union(cancelled, *ws.cascading.values(), *ws.open_of.values())
-    if not ending:
+    """Load who waits for runs that may end."""
+    targets = ending(ws, keys)
+    if not targets:
         return
     waiting: set[str] = set()
-    for target_id in ending:
+    for target_id in targets:
         ws.waiters[target_id] = []
-    for row in connection.execute(LOAD["waiters"], {"ids": _json(ending)}):
+    for row in connection.execute(LOAD["waiters"], {"ids": _json(targets)}):
         waiter = Waiter(*row)
         ws.waiters[waiter.target_id].append(waiter)
         waiting.add(waiter.run_id)
@@ -154,19 +150,6 @@ def _load_waits(connection: sqlite3.Connection, ws: WorkingSet, keys: Keys) -> N
         statement = "waits_at" if address else "waits_of_kind"
         named = {"run_id": run_id, "kind": str(kind)} | ({"address": address} if address else {})
         ws.waits[name] = [rows.wait_of(wait) for (wait,) in connection.execute(LOAD[statement], named)]
-
-
-def _newest_ms(ws: WorkingSet) -> int:
-    """Return the latest moment at which something is known to have happened to a row of the set."""
-    newest_ms = 0
-    for run in ws.runs.values():
-        newest_ms = max(newest_ms, run.created_at_ms, run.started_at_ms or 0, run.finished_at_ms or 0)
-    for schedule in ws.schedules.values():
-        newest_ms = max(newest_ms, schedule.last_tick_ms, schedule.changed_at_ms)
-    for unread in ws.unread.values():
-        if unread:
-            newest_ms = max(newest_ms, unread[-1].at_ms)
-    return newest_ms
 
 
 def _attempt(run: RunRow, *, after: int = 0) -> dict[str, str | int]:

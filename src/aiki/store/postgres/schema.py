@@ -1,0 +1,102 @@
+"""The tables on Postgres, and how they come to be what this version wants.
+
+The rule: a migration is applied whole or not at all, by one process at a time, and by somebody who asked for it
+(`aiki migrate apply`): a server never changes a database that others serve from. A version must work on tables that are
+newer than it knows, since old servers go on while a migration is applied.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Final
+
+from aiki.errors import InvalidInput
+from aiki.store.postgres.address import Address
+from aiki.store.postgres.connecting import Connection, begin_text, transaction
+
+__all__ = ["MIGRATING", "apply", "check", "migrations", "pending"]
+
+LOCK: Final = 0x41696B69  # "Aiki": the number of the lock that whoever migrates holds
+MIGRATING: Final = {"lock_timeout": "60s", "statement_timeout": "0"}
+
+_log = logging.getLogger("aiki.store")
+
+
+@lru_cache(maxsize=1)
+def migrations() -> Sequence[tuple[str, str]]:
+    """Return name and text of each migration, in order; the first has the number 1."""
+    folder = files("aiki.store").joinpath("migrations", "postgres")
+    found = sorted((file.name, file.read_text(encoding="utf-8")) for file in folder.iterdir())
+    for number, (name, _) in enumerate(found, start=1):
+        if not name.startswith(f"{number:04}_"):
+            raise AssertionError(f"migration {name} stands at place {number}")
+    return [(name.removesuffix(".sql"), text) for name, text in found]
+
+
+async def pending(connection: Connection, address: Address) -> list[str]:
+    """Return the names of the migrations that the database lacks."""
+    async with transaction(connection, begin_text(address, {}, mode="READ COMMITTED READ ONLY")):
+        last = await _last(connection, address)
+    return [name for name, _ in migrations()[last:]]
+
+
+async def check(connection: Connection, address: Address) -> None:
+    """Refuse a database that is not ready for this version.
+
+    Raises:
+        InvalidInput: migrations are pending, or its texts are not in UTF-8.
+    """
+    async with transaction(connection, begin_text(address, {}, mode="READ COMMITTED READ ONLY")):
+        encoding = await connection.fetchval("SELECT current_setting('server_encoding')")
+        last = await _last(connection, address)
+    if encoding != "UTF8":
+        raise InvalidInput(
+            f"{address.shown} keeps its texts in {encoding}, and Aiki needs UTF8: CREATE DATABASE ... ENCODING 'UTF8'",
+            path="database",
+        )
+    missing = [name for name, _ in migrations()[last:]]
+    if missing:
+        raise InvalidInput(
+            f"{address.shown} lacks {len(missing)} of Aiki's migrations ({', '.join(missing)}). Apply them first:"
+            " aiki migrate apply --database URL",
+            path="database",
+        )
+    if last > len(migrations()):
+        _log.warning(
+            "the database is at migration %d, newer than this version, which knows %d", last, len(migrations())
+        )
+
+
+async def apply(connection: Connection, address: Address) -> list[str]:
+    """Apply what is missing, one transaction each, and return the names. Whoever else does the same waits meanwhile."""
+    applied: list[str] = []
+    for _ in range(len(migrations()) + 1):
+        async with transaction(connection, begin_text(address, MIGRATING, mode="READ COMMITTED")):
+            await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+            last = await _last(connection, address)
+            if last >= len(migrations()):
+                return applied
+            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {address.schema}")
+            await connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {address.schema}.migrations"
+                " (number bigint PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+            )
+            name, text = migrations()[last]
+            await connection.execute(text)
+            await connection.execute(
+                f"INSERT INTO {address.schema}.migrations (number, name) VALUES ($1, $2)",  # noqa: S608 - a checked name
+                last + 1,
+                name,
+            )
+            applied.append(name)
+    raise AssertionError("each turn applies one")
+
+
+async def _last(connection: Connection, address: Address) -> int:
+    """Return the number of the last migration that was applied, 0 for none."""
+    there = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{address.schema}.migrations")
+    if not there:
+        return 0
+    number: int = await connection.fetchval(f"SELECT coalesce(max(number), 0) FROM {address.schema}.migrations")  # noqa: S608
+    return number
