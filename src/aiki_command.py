@@ -41,6 +41,10 @@ RUNS: Final = {
     "requeue": ("aiki.cli.runs.asking:requeue", "Let a stalled run try again."),
     "retry": ("aiki.cli.runs.asking:retry", "Try a failed run again; what it completed is kept."),
 }
+MIGRATE: Final = {
+    "status": ("aiki.cli.migrate:status", "Show which migrations a Postgres database lacks."),
+    "apply": ("aiki.cli.migrate:apply", "Apply them."),
+}
 
 SCHEDULES: Final = {
     "list": ("aiki.cli.schedules.command:list_schedules", "List schedules, by name."),
@@ -67,6 +71,7 @@ def app(*, typed: Sequence[str] | None) -> App:
     whole["--help"].help = "Show this and exit."
     whole.command(_app("runs", "Start, look at and steer runs.", commands=RUNS, typed=typed))
     whole.command(_app("schedules", "Look at and steer schedules.", commands=SCHEDULES, typed=typed))
+    whole.command(_app("migrate", "Bring a Postgres database to this version.", commands=MIGRATE, typed=typed))
     return whole
 
 

@@ -21,8 +21,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from aiki.store.postgres.address import Address
-from aiki.store.postgres.connecting import connect
-from aiki.store.postgres.schema import MIGRATING, apply, migrations
+from aiki.store.postgres.schema import apply, migrations, on
 from aiki.store.sql.rewriting import column_types
 
 T = TypeVar("T")
@@ -150,12 +149,7 @@ async def execute(url: str, *statements: str) -> None:
 
 async def migrated(url: str) -> None:
     """Make the tables of this version."""
-    address = Address.of(url)
-    connection = await connect(address, MIGRATING)
-    try:
-        await apply(connection, address)
-    finally:
-        await connection.close()
+    await on(Address.of(url), apply)
 
 
 async def emptied(url: str) -> None:

@@ -53,7 +53,7 @@ class Server:
     `api_keys` or `insecure` is given. It may be entered again once it has been left.
 
     Args:
-        database: a path, `sqlite:///path`, or `:memory:` for a throw-away.
+        database: a path, `sqlite:///path`, `:memory:` for a throw-away, or `postgresql://user@host/name`.
         redis: where what is ready is shown to workers that have a `RedisSubscriber`, and what changes to other servers:
             `redis://host:6379/0`, `rediss://` for TLS. Needs `aiki[redis]`.
         authorize: tells who sends a `starlette.requests.Request` that bears none of the keys; it returns a `Principal`,

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from aiki.cli.databases import database_of, shown
 from aiki.cli.interruption import run_until_signalled
 from aiki.cli.log import log_to_terminal, logger
 from aiki.cli.refusal import Refusal, refuse
@@ -29,7 +30,7 @@ SETTING: Final = "Any setting, as --lease-ms 5000 or AIKI_LEASE_MS: " + ", ".joi
 
 def server(
     *,
-    database: str = "aiki.db",
+    database: str | None = None,
     host: str = "localhost",
     port: int = PORT_DEFAULT,
     unix: str | None = None,
@@ -52,7 +53,8 @@ def server(
         AIKI_API_KEYS=$(aiki server --new-key) aiki server --host 0.0.0.0
 
     Args:
-        database: The SQLite file; it is made if it is not there. `:memory:` keeps nothing.
+        database: The SQLite file, made if it is not there; `:memory:` keeps nothing; or postgresql://user@host/name, for any
+            number of servers, once `aiki migrate apply` has been run. By default AIKI_DATABASE, else aiki.db.
         host: Where to listen. Beyond this machine only with API keys, or with --insecure.
         port: 0 for any that is free.
         unix: Listen on this path instead of a port; only you may connect.
@@ -68,8 +70,9 @@ def server(
         print(new_api_key(Chance()))
         return 0
 
+    meant = database_of(database)
     served = serving(
-        database,
+        meant,
         host=host,
         port=port,
         unix=unix,
@@ -80,7 +83,7 @@ def server(
     )
     log_to_terminal()
     try:
-        return run_until_signalled(lambda: _serve(served, database), loop_factory=loop_factory())
+        return run_until_signalled(lambda: _serve(served, shown(meant)), loop_factory=loop_factory())
     except Refusal as error:
         return refuse("server", error)
 

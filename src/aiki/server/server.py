@@ -29,12 +29,15 @@ from aiki.server.presence import Presence
 from aiki.server.roster import Roster
 from aiki.server.service import Service
 from aiki.server.waiting import Waiting
+from aiki.store.base import Store
 from aiki.store.opening import MEMORY
+from aiki.store.postgres.address import SCHEMES, Address
 from aiki.store.sqlite import SqliteStore
 
 __all__ = ["Server"]
 
 STEPS_MAX: Final = 1_000_000
+POSTGRES: Final = "aiki.store.postgres.store"  # imported where it is asked for, with its driver (docs/why.md)
 REDIS_ROAD: Final = "aiki.server.redis_road"  # imported where it is asked for, with its driver (docs/why.md)
 SHOWN_MS: Final = 500  # after so long a run that was shown may have been lost, and is shown again
 SHOWN_ROWS: Final = 500  # of each queue, at once
@@ -49,8 +52,8 @@ class Server:
     """Serves runs from one database. Use it with `async with`; a fatal error cancels the body and is raised at its end.
 
     Args:
-        database: a path, `sqlite:///path`, or `:memory:` for a throw-away.
-        clock: where the time comes from.
+        database: a path, `sqlite:///path`, `:memory:` for a throw-away, or `postgresql://user@host/name`.
+        clock: where the time comes from. Postgres tells its own, and of this one only how much of it has passed.
         chance: where the server's own id comes from.
         config: the settings.
         inline: use the database without threads, as in memory in any case.
@@ -63,7 +66,8 @@ class Server:
 
     Raises:
         DatabaseInUse: another process serves the file.
-        InvalidInput: the database cannot be used.
+        InvalidInput: the database cannot be used; or it waits for `aiki migrate apply`.
+        Unavailable: Postgres cannot be reached.
 
     >>> from aiki.model.views import RunFilter
     >>> async def example() -> int:
@@ -83,14 +87,15 @@ class Server:
         inline: bool = False,
         is_embedded: bool = False,
         is_stepped: bool = False,
-        store: SqliteStore | None = None,
+        store: Store | None = None,
         redis: str | None = None,
         hints: Hints | None = None,
     ) -> None:
-        self.clock = clock or SystemClock()
+        self.clock: Clock = clock or SystemClock()  # once the server runs, that of its store
         self.chance = chance or Chance()
         self.config = config or Config()
-        self._path = _path_of(database)
+        self._machine = self.clock
+        self._database = _database_of(database)
         self._given_store = store
         self._redis = redis
         self._given_hints = hints
@@ -107,10 +112,11 @@ class Server:
 
     async def __aenter__(self) -> Self:
         """Open the database, end the sessions of the dead, and serve."""
-        clock, config = self.clock, self.config
         self._loops, self._failure = [], None
+        self.store = self._given_store or await self._open_store()
+        self.clock = clock = self.store.clock
+        config = self.config
         self.id = self.chance.uuid7(now_ms=clock.now_ms())
-        self.store = self._given_store or await SqliteStore.open(self._path, clock=clock, inline=self._inline)
         self._hints, self._board = self._roads()
         self.presence = Presence(clock=clock, config=config)
         self.dispatch = Dispatch(presence=self.presence, clock=clock, config=config, board=self._board)
@@ -171,7 +177,7 @@ class Server:
     @property
     def is_shared(self) -> bool:
         """Whether other servers may use the same database."""
-        return self._given_hints is not None
+        return self._given_hints is not None or self.store.is_shared
 
     @property
     def service(self) -> Service:
@@ -210,15 +216,16 @@ class Server:
 
     async def _begin(self) -> None:
         await self.contracts.open()
+        is_embedded = self._is_embedded and not self.store.is_shared  # other servers' workers are not of the dead
         if self._is_stepped:
-            await self.complete(self.alarms.open(is_embedded=self._is_embedded))
+            await self.complete(self.alarms.open(is_embedded=is_embedded))
             return
         self._start(self.pipeline.run(), "pipeline")
-        await self.alarms.open(is_embedded=self._is_embedded)
+        await self.alarms.open(is_embedded=is_embedded)
         self._start(self.alarms.run(), "alarms")
         self._start(self.neighbours.listen(), "hints")
         self._start(self.neighbours.look(), "neighbours")
-        _log.info("server %s serves %s", self.id, self._path or MEMORY)
+        _log.info("server %s serves %s", self.id, self.store.name)
 
     async def _end(self) -> None:
         closing = Unavailable("the server closes")
@@ -239,6 +246,22 @@ class Server:
             if self._given_store is None:
                 await self.store.close()
             self._service = None
+
+    async def _open_store(self) -> Store:
+        """Open the database.
+
+        Raises:
+            InvalidInput: it cannot be used, or its driver is not installed.
+        """
+        if not isinstance(self._database, Address):
+            return await SqliteStore.open(self._database, clock=self._machine, inline=self._inline)
+        try:
+            postgres = importlib.import_module(POSTGRES)
+        except ModuleNotFoundError as error:
+            raise InvalidInput("Postgres needs its driver: pip install 'aiki[postgres]'", path="database") from error
+        ruling = self._machine if self._is_stepped else None  # who steps a server moves its clock too
+        store: Store = await postgres.PostgresStore.open(self._database, machine=self._machine, clock=ruling)
+        return store
 
     def _roads(self) -> tuple[Hints, Board | None]:
         """Return the road to other servers, and where what is ready is shown. Redis is both.
@@ -303,17 +326,19 @@ class Server:
             self._board.show_again(await self.store.waiting_runs(due_before_ms=due_before_ms, limit=SHOWN_ROWS))
 
 
-def _path_of(database: str | PathLike[str]) -> Path | None:
-    """Return the file of a database, None for memory.
+def _database_of(database: str | PathLike[str]) -> Address | Path | None:
+    """Return where a database is: on Postgres, in a file, or, None, in memory.
 
     Raises:
-        InvalidInput: it is the URL of something else.
+        InvalidInput: it is the URL of something else, or an option in it cannot be taken.
     """
     text = fspath(database)
     scheme, is_url, rest = text.partition("://")
+    if is_url and scheme in SCHEMES:
+        return Address.of(text)
     if is_url and scheme != "sqlite":
         raise InvalidInput(
-            f"database is {scheme}://...: this version serves SQLite only. Give a path, sqlite:///path or {MEMORY}.",
+            f"database is {scheme}://...: give a path, sqlite:///path, {MEMORY} or postgresql://user@host/name",
             path="database",
         )
     path = rest.removeprefix("/") if is_url else text

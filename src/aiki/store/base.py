@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from msgspec import Raw, Struct
 
+from aiki.clock import Clock
 from aiki.model.journal import EMPTY, Entry, Mail, Wait
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue
@@ -98,6 +99,25 @@ class Store(Protocol):
     Every method raises `Unavailable` where the database cannot be reached or is held by another; the call may then be
     repeated.
     """
+
+    @property
+    def clock(self) -> Clock:
+        """The time that judges leases and alarms."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may serve from the same database."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Which database it is, without any secret."""
+        ...
+
+    def tell(self, *, url: str | None) -> None:
+        """Let whoever finds the database in use know where it is served."""
+        ...
 
     async def transaction(self, keys: Keys, decide: Decision) -> Transaction:
         """Load what `keys` name, let `decide` change it, save what changed, and read what new claims need.

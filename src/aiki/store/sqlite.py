@@ -19,7 +19,7 @@ from aiki.store.base import Decision, StoreRefused, Transaction
 from aiki.store.lane import InlineLane, Lane, ThreadLane
 from aiki.store.loading import load, read_claims
 from aiki.store.lock import FileLock
-from aiki.store.opening import open_reader, open_writer, transient_as_unavailable
+from aiki.store.opening import MEMORY, open_reader, open_writer, transient_as_unavailable
 from aiki.store.reading import Reading
 from aiki.store.reads import Reads
 from aiki.store.saving import save
@@ -35,13 +35,21 @@ _list: Final = msgspec.json.Encoder().encode
 
 
 class SqliteStore(Reads):
-    """A `Store` in a SQLite file, or in memory. Make one with `open`."""
+    """A `Store` in a SQLite file, or in memory. Make one with `open`.
+
+    Attributes:
+        clock: the time that judges.
+        name: the file.
+        is_shared: other servers may serve from it: never.
+    """
 
     def __init__(self, writer: Lane, reader: Lane, *, lock: FileLock | None, clock: Clock) -> None:
         self._writer = writer
         self._reader = reader
         self._lock = lock
-        self._clock = clock
+        self.clock = clock
+        self.is_shared = False
+        self.name = MEMORY if lock is None else str(lock.database)
 
     @classmethod
     async def open(cls, path: Path | None, *, clock: Clock, inline: bool = False) -> SqliteStore:
@@ -98,7 +106,7 @@ class SqliteStore(Reads):
 
     async def transaction(self, keys: Keys, decide: Decision) -> Transaction:
         """Load, decide, save, and read what new claims need; `Store.transaction`."""
-        clock = self._clock
+        clock = self.clock
 
         def transact(connection: sqlite3.Connection) -> Transaction:
             with transient_as_unavailable():

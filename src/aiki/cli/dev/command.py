@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from aiki.cli.databases import database_of, shown
 from aiki.cli.dev.news import News
 from aiki.cli.dev.post import Post
 from aiki.cli.interruption import run_until_signalled
@@ -26,7 +27,7 @@ TICKS_UNTIL_TOLD: Final = 10
 LEAVE_TICKS_MAX: Final = 1_400  # 70 s: longer than `LEAVE_MS_MAX` of a post
 
 
-def dev(*targets: str, database: str = "aiki.db", host: str = "localhost", port: int = PORT_DEFAULT) -> int:
+def dev(*targets: str, database: str | None = None, host: str = "localhost", port: int = PORT_DEFAULT) -> int:
     """Serve runs and work on them, in one command, with reload.
 
     A server on this port and file, and a worker for each target: a FILE.py
@@ -43,11 +44,12 @@ def dev(*targets: str, database: str = "aiki.db", host: str = "localhost", port:
 
     Args:
         targets: FILE.py, module, or module:worker.
-        database: The SQLite file; it is made if it is not there. `:memory:` keeps nothing.
+        database: The SQLite file, made if it is not there; `:memory:` keeps nothing; or postgresql://user@host/name. By
+            default AIKI_DATABASE, else aiki.db.
         host: Where to listen.
         port: 0 for any that is free.
     """
-    command = _Dev(targets, database=database, host=host, port=port)
+    command = _Dev(targets, database=database_of(database), host=host, port=port)
     log_to_terminal()
     try:
         return run_until_signalled(command.run, again=command.hurry, loop_factory=loop_factory())
@@ -69,7 +71,7 @@ class _Dev:
         """Serve until cancelled."""
         async with serving(self._database, host=self._host, port=self._port) as (server, place):
             server.observers.append(News(logger.info).note)
-            logger.info("Aiki serves %s on %s. Ctrl-C stops it.", self._database, place.url)
+            logger.info("Aiki serves %s on %s. Ctrl-C stops it.", shown(self._database), place.url)
             if place.url != URL_DEFAULT:
                 logger.info("For other terminals:  export AIKI_URL=%s", place.url)
             if not self._targets:
@@ -104,7 +106,7 @@ class _Dev:
     async def _leave(self) -> None:
         """Let the workers finish; the server is there until they have."""
         with suppress(OSError):  # the terminal itself may be gone
-            logger.info("Aiki stops. All runs are in %s.", self._database)
+            logger.info("Aiki stops. All runs are in %s.", shown(self._database))
         for post in self._posts:
             post.stop()
         for tick in range(LEAVE_TICKS_MAX):

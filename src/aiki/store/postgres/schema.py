@@ -6,19 +6,22 @@ newer than it knows, since old servers go on while a migration is applied.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, TypeVar
 
-from aiki.errors import InvalidInput
+from aiki.errors import InvalidInput, Unavailable
 from aiki.store.postgres.address import Address
-from aiki.store.postgres.connecting import Connection, begin_text, transaction
+from aiki.store.postgres.connecting import Connection, begin_text, connect, transaction
+from aiki.store.postgres.failures import transient_as_unavailable
 
-__all__ = ["MIGRATING", "apply", "check", "migrations", "pending"]
+__all__ = ["MIGRATING", "apply", "check", "migrations", "on", "pending"]
 
 LOCK: Final = 0x41696B69  # "Aiki": the number of the lock that whoever migrates holds
 MIGRATING: Final = {"lock_timeout": "60s", "statement_timeout": "0"}
+
+T = TypeVar("T")
 
 _log = logging.getLogger("aiki.store")
 
@@ -32,6 +35,23 @@ def migrations() -> Sequence[tuple[str, str]]:
         if not name.startswith(f"{number:04}_"):
             raise AssertionError(f"migration {name} stands at place {number}")
     return [(name.removesuffix(".sql"), text) for name, text in found]
+
+
+async def on(address: Address, work: Callable[[Connection, Address], Awaitable[T]]) -> T:
+    """Return what some work on a database returns, done on a connection of its own.
+
+    Raises:
+        Unavailable: it cannot be reached.
+    """
+    try:
+        with transient_as_unavailable():
+            connection = await connect(address, MIGRATING)
+            try:
+                return await work(connection, address)
+            finally:
+                await connection.close()
+    except Unavailable as error:
+        raise Unavailable(f"{address.shown}: {error}") from error
 
 
 async def pending(connection: Connection, address: Address) -> list[str]:
@@ -98,5 +118,6 @@ async def _last(connection: Connection, address: Address) -> int:
     there = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{address.schema}.migrations")
     if not there:
         return 0
-    number: int = await connection.fetchval(f"SELECT coalesce(max(number), 0) FROM {address.schema}.migrations")  # noqa: S608
+    table = f"{address.schema}.migrations"
+    number: int = await connection.fetchval(f"SELECT coalesce(max(number), 0) FROM {table}")  # noqa: S608 - a checked name
     return number

@@ -57,13 +57,14 @@ class PostgresStore(Reads):
 
     Attributes:
         clock: the time that judges, the database's.
-        is_shared: other servers may serve from it at the same time.
+        name: its URL without a password.
+        is_shared: other servers may serve from it: always.
     """
-
-    is_shared: Final = True
 
     def __init__(self, address: Address, pool: Pool, *, clock: Clock) -> None:
         self.address = address
+        self.name = address.shown
+        self.is_shared = True
         self.clock = clock
         self._pool = pool
         self._writer: Connection | None = None
@@ -75,7 +76,7 @@ class PostgresStore(Reads):
         self._begin_read = begin_text(address, READ_ONLY, mode="READ COMMITTED READ ONLY")
 
     @classmethod
-    async def open(cls, url: str, *, machine: Clock | None = None, clock: Clock | None = None) -> Self:
+    async def open(cls, database: str | Address, *, machine: Clock | None = None, clock: Clock | None = None) -> Self:
         """Open a database that is ready for this version.
 
         Args:
@@ -86,7 +87,7 @@ class PostgresStore(Reads):
             InvalidInput: the URL cannot be taken, or the database is not ready; the message says what to do.
             Unavailable: it cannot be reached.
         """
-        address = Address.of(url)
+        address = database if isinstance(database, Address) else Address.of(database)
         try:
             with transient_as_unavailable():
                 store = cls(address, await new_pool(address), clock=clock or DatabaseClock(machine or SystemClock()))
