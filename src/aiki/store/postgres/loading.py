@@ -1,6 +1,6 @@
 """Keys become a working set: the rows that a batch of commands names, locked.
 
-The rule: nobody decides on a row that is not locked. Sessions are locked first, then runs, each in the order of ids, and
+The rule: nobody decides on a row that is not locked. Schedules are locked first, then sessions, then runs, each in the order of ids, and
 last those that are picked from queues, where what another holds is left out: so two servers never wait for each other in
 a circle. Runs that are named indirectly (by a reference, an owner, a parent, who waits for them) are looked up before, to
 know which to lock, and again once all are locked: if there are more by then, all is let go and begun anew with them.
@@ -18,7 +18,8 @@ from aiki.model.ids import is_id
 from aiki.model.journal import Entry
 from aiki.model.lifecycle import Status
 from aiki.model.run import Cascade, RunEnd, RunRow, Waiter
-from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS, MAIL_ROWS, Keys, WorkingSet
+from aiki.model.schedule import Overlap, ScheduleName
+from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS, MAIL_ROWS, OVERLAP_ROWS, Keys, WorkingSet
 from aiki.store import rows
 from aiki.store.base import JOURNAL_BYTES, JOURNAL_ROWS, ClaimRows
 from aiki.store.loaded import ending, newest_ms
@@ -35,9 +36,11 @@ EXPIRING: Final = 1
 
 _LOAD: Final = statements("load", dialect="postgres")
 _GATHER: Final = statements("gather", dialect="postgres")
-_NAMES: Final = ("references", "owned", "cascading", "waiters", "waiters_of_lost", "waiters_of_children")
+_WAITERS: Final = ("waiters", "waiters_of_lost", "waiters_of_children", "waiters_of_scheduled")
+_NAMES: Final = ("references", "open_of", "owned", "cascading", *_WAITERS)
 _REST: Final = ("ends", "mail", "messages", "waits_at", "waits_of_kind", "journals", "now")
 
+SCHEDULES: Final = numbered(_LOAD["schedules"]).text
 SESSIONS: Final = numbered(_LOAD["sessions"]).text
 RUNS: Final = numbered(_LOAD["runs"]).text
 NAMING: Final = folded_reads(_GATHER, _NAMES)
@@ -71,10 +74,15 @@ async def load(connection: Connection, keys: Keys, *, also: Iterable[str], now: 
         Unlocked: begin anew, and lock those too.
     """
     ws = WorkingSet(now_ms=0)
+    if keys.schedules:
+        for (column,) in await connection.fetch(SCHEDULES, *zip(*keys.schedules, strict=True)):
+            row = rows.schedule_of(column)
+            ws.schedules[row.namespace, row.name] = row
+    ticking = _ticking(ws, keys)
     sessions = list(filter(is_id, keys.sessions))
     if sessions:
         ws.sessions.update((row[0], rows.session_of(tuple(row))) for row in await connection.fetch(SESSIONS, sessions))
-    naming = _naming(keys)
+    naming = _naming(keys, ticking)
     wanted = set(filter(is_id, keys.runs.union(keys.finishing, keys.cascading, also)))
     if naming:
         wanted |= _named(await _ask(connection, NAMING, naming))
@@ -85,7 +93,7 @@ async def load(connection: Connection, keys: Keys, *, also: Iterable[str], now: 
     unlocked = _named(found) - wanted - ws.runs.keys()
     if unlocked:
         raise Unlocked(unlocked)
-    _take_names(ws, keys, found)
+    _take_names(ws, keys, ticking, found)
     _take_rest(ws, keys, found)
     ((_, _, now_ms, _, _),) = found["now"]
     ws.now_ms = max(now(now_ms), newest_ms(ws))
@@ -119,12 +127,22 @@ async def _load_ready(connection: Connection, ws: WorkingSet, keys: Keys) -> Non
 # --------------------------------------------------------------------------------------------------------------- asking
 
 
-def _naming(keys: Keys) -> dict[str, list[Columns]]:
+def _ticking(ws: WorkingSet, keys: Keys) -> list[ScheduleName]:
+    """Return the schedules of which a tick has to look at the open runs."""
+    return [
+        name
+        for name in keys.ticking & ws.schedules.keys()
+        if ws.schedules[name].definition.overlap is not Overlap.ALLOW
+    ]
+
+
+def _naming(keys: Keys, ticking: Sequence[ScheduleName]) -> dict[str, list[Columns]]:
     """Return what is asked to find the runs that are named indirectly."""
     expiring = list(filter(is_id, keys.expiring))
     cascading = [(run_id, CASCADE_ROWS) for run_id in filter(is_id, keys.cascading)]
     asked: dict[str, list[Columns]] = {
         "references": [(place, *reference) for place, reference in enumerate(keys.references)],
+        "open_of": [(place, *name, OVERLAP_ROWS) for place, name in enumerate(ticking)],
         "owned": [
             *((OWNED, session_id, OWNED_ROWS_MAX) for session_id in filter(is_id, keys.owned)),
             *((EXPIRING, session_id, EXPIRY_ROWS) for session_id in expiring),
@@ -133,6 +151,7 @@ def _naming(keys: Keys) -> dict[str, list[Columns]]:
         "waiters": [(run_id,) for run_id in filter(is_id, keys.finishing)],
         "waiters_of_lost": [(session_id, EXPIRY_ROWS) for session_id in expiring],
         "waiters_of_children": list(cascading),
+        "waiters_of_scheduled": [(*name, OVERLAP_ROWS) for name in ticking],
     }
     return {name: asked_rows for name, asked_rows in asked.items() if asked_rows}
 
@@ -170,16 +189,18 @@ def _attempt(run: RunRow) -> tuple[str, int, int]:
 
 def _named(found: Parts) -> set[str]:
     """Return the runs that are named by what was found."""
-    named = {row[0] for row in found.get("references", ())}
-    for part in ("owned", "cascading", "waiters", "waiters_of_lost", "waiters_of_children"):
-        named.update(row[1] for row in found.get(part, ()))
+    named = {row[0] for part in ("references", "open_of") for row in found.get(part, ())}
+    named.update(row[1] for part in ("owned", "cascading", *_WAITERS) for row in found.get(part, ()))
     return named
 
 
-def _take_names(ws: WorkingSet, keys: Keys, found: Parts) -> None:
+def _take_names(ws: WorkingSet, keys: Keys, ticking: Sequence[ScheduleName], found: Parts) -> None:
     references = list(keys.references)
     for run_id, _, place, _, _ in found.get("references", ()):
         ws.references[references[place]] = run_id
+    ws.open_of.update((name, []) for name in ticking)
+    for run_id, _, place, _, _ in found.get("open_of", ()):
+        ws.open_of[ticking[place]].append(run_id)
     ws.owned.update((session_id, []) for session_id in keys.owned)
     ws.expiring.update((session_id, []) for session_id in keys.expiring)
     for session_id, run_id, place, _, _ in found.get("owned", ()):
@@ -192,7 +213,7 @@ def _take_names(ws: WorkingSet, keys: Keys, found: Parts) -> None:
     ws.waiters.update((target_id, []) for target_id in ending(ws, keys))
     waiters = {
         Waiter(target_id, run_id, ordinal)
-        for part in ("waiters", "waiters_of_lost", "waiters_of_children")
+        for part in _WAITERS
         for target_id, run_id, ordinal, _, _ in found.get(part, ())
     }
     for waiter in sorted(waiters):

@@ -23,6 +23,33 @@ SELECT session_id, owned.id, place, NULL, NULL
         ORDER BY id
         LIMIT rows.most) AS owned
 
+-- name: open_of
+-- Runs of schedules that have not ended, at most `most` of each.
+SELECT open.id, NULL, place, NULL, NULL
+  FROM rows(place bigint, namespace text, name text, most bigint)
+ CROSS JOIN LATERAL (
+       SELECT id
+         FROM runs
+        WHERE runs.namespace = rows.namespace
+          AND runs.schedule = rows.name
+          AND runs.schedule IS NOT NULL AND status NOT IN ('completed', 'failed', 'cancelled')
+        ORDER BY id
+        LIMIT rows.most) AS open
+
+-- name: waiters_of_scheduled
+-- Who waits for the end of those that `open_of` finds: a tick may cancel them.
+SELECT waiters.target_id, waiters.run_id, ordinal, NULL, NULL
+  FROM rows(namespace text, name text, most bigint)
+ CROSS JOIN LATERAL (
+       SELECT id
+         FROM runs
+        WHERE runs.namespace = rows.namespace
+          AND runs.schedule = rows.name
+          AND runs.schedule IS NOT NULL AND status NOT IN ('completed', 'failed', 'cancelled')
+        ORDER BY id
+        LIMIT rows.most) AS open
+  JOIN waiters ON waiters.target_id = open.id
+
 -- name: cascading
 -- Children of runs that are open and not asked to cancel, those that the run's cascade says, at most `most` of each.
 SELECT parent.id, child.id, NULL, NULL, NULL
