@@ -150,6 +150,23 @@ def test_whatever_happens_to_an_answer_is_set_right_within_three_seconds(kind: C
 
 
 @in_virtual_time
+async def test_a_turn_whose_answer_was_lost_is_repeated_unchanged_and_its_run_goes_on_under_the_same_claim() -> None:
+    async with fleet() as world, world.worker(patient_v1) as (_, road):
+        handle = await patient_v1.start(world.client)
+        await handle.events.go.send("first")
+        road.faults["commit"] = ["broken"]
+        await asyncio.sleep(2)
+        await handle.events.go.send("second")
+
+        assert await handle.result(timeout=60) == "firstsecond"
+        turns = [turn for turns in road.told("commit") for turn in turns]
+        assert turns[0] == turns[1]
+        assert executed == ["first"]
+        assert road.told("hand_back") == []
+        assert {turn.epoch for turn in turns if turn.outcome is Outcome.RUNNING} == {1}
+
+
+@in_virtual_time
 async def test_everything_may_be_doubled() -> None:
     async with fleet() as world, world.worker(patient_v1) as (_, road):
         for kind in ("announce", "poll", "commit", "fetch", "hand_back"):
