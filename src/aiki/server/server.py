@@ -38,6 +38,7 @@ __all__ = ["Server"]
 
 STEPS_MAX: Final = 1_000_000
 POSTGRES: Final = "aiki.store.postgres.store"  # imported where it is asked for, with its driver (docs/why.md)
+POSTGRES_ROAD: Final = "aiki.server.postgres_road"  # the same
 REDIS_ROAD: Final = "aiki.server.redis_road"  # imported where it is asked for, with its driver (docs/why.md)
 SHOWN_MS: Final = 500  # after so long a run that was shown may have been lost, and is shown again
 SHOWN_ROWS: Final = 500  # of each queue, at once
@@ -270,6 +271,8 @@ class Server:
             InvalidInput: the URL is none of Redis, or the driver is not installed.
         """
         if self._redis is None:
+            if self._given_hints is None and isinstance(self._database, Address) and not self._is_stepped:
+                return importlib.import_module(POSTGRES_ROAD).PostgresRoad(self._database), None
             return self._given_hints or Alone(), None
         try:
             road = importlib.import_module(REDIS_ROAD)
