@@ -15,6 +15,7 @@ __all__ = ["SETTINGS", "Config", "Setting"]
 
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
+RETENTION_MS_LEAST: Final = 60_000
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -59,6 +60,10 @@ class Config(Struct, frozen=True, kw_only=True):
         ge=0, le=DAY_MS,
         description="How long the code of a cancelled run may clean up, from when it is told, and again after each claim.",
     )] = 30_000
+    retention_ms: Annotated[int, Meta(
+        ge=0, le=36_600 * DAY_MS,
+        description="How long a run is kept after its end, with all that it did; 0 for ever, else a minute at least.",
+    )] = 30 * DAY_MS
     payload_bytes_max: Annotated[int, Meta(
         ge=1_024, le=64 * MIB,
         description="The largest input, result, event or published value.",
@@ -136,6 +141,11 @@ class Config(Struct, frozen=True, kw_only=True):
                 raise TypeError(f"{setting.name} is {value!r}, and must be an integer")
             if not setting.least <= value <= setting.most:
                 raise ValueError(f"{setting.name} is {value:,}, and must be from {setting.least:,} to {setting.most:,}")
+        if 0 < self.retention_ms < RETENTION_MS_LEAST:
+            raise ValueError(
+                f"retention_ms is {self.retention_ms:,}, and must be 0, for ever, or at least {RETENTION_MS_LEAST:,}: a start"
+                " that is repeated after a lost answer is to find the run that it made"
+            )
         if self.poll_wait_ms * 2 > self.lease_ms:
             raise ValueError(
                 f"poll_wait_ms is {self.poll_wait_ms:,}, and must be at most half of lease_ms, {self.lease_ms:,}: a poll"

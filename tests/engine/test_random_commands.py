@@ -13,7 +13,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aiki.clock import Chance
-from aiki.engine.commands import Command, CommitTurn, ExpireSession, HandBackRuns, RingAlarm, SayGoodbye, Start
+from aiki.engine.commands import (
+    Command,
+    CommitTurn,
+    DeleteRun,
+    ExpireSession,
+    ForgetSession,
+    HandBackRuns,
+    RingAlarm,
+    SayGoodbye,
+    Start,
+)
 from aiki.engine.dispatch import Offer
 from aiki.model.lifecycle import Status
 from aiki.model.retry import Retry
@@ -26,6 +36,7 @@ OPEN_MAX: Final = 8
 STEPS_MAX: Final = 250
 DRAIN_ROUNDS_MAX: Final = 60
 DRAIN_STEP_MS: Final = 40_000
+KEPT_MS: Final = 5_000
 
 VERBS: Final = (
     "cancel",
@@ -40,7 +51,11 @@ VERBS: Final = (
     "resume",
     "retry",
 )
-FITTING: Final = {"pause": Status.SLEEPING, "resume": Status.PAUSED, "retry": Status.FAILED}
+FITTING: Final = {
+    "pause": {Status.SLEEPING, Status.AWAITING_EVENT},
+    "resume": {Status.PAUSED},
+    "retry": {Status.FAILED},
+}
 OPTIONS: Final = (
     RunOptions(),
     RunOptions(),
@@ -59,6 +74,7 @@ class Chaos:
         self.chance = chance
         self.world = World()
         self.sent: list[Commit] = []
+        self.deleted = 0
         self.session_ids = [self.world.session(), self.world.session()]
         self.acts = {
             self.start: 2,
@@ -70,6 +86,7 @@ class Chaos:
             self.hand_back: 1,
             self.end_session: 1,
             self.pass_time: 4,
+            self.delete: 1,
         }
 
     def run(self, steps: int) -> None:
@@ -95,7 +112,7 @@ class Chaos:
     def ask(self) -> None:
         if self.world.runs:
             verb = self.chance.choice(VERBS)
-            fitting = [row.id for row in self.world.runs.values() if row.status is FITTING.get(verb)]
+            fitting = [row.id for row in self.world.runs.values() if row.status in FITTING.get(verb, ())]
             run_id = self.chance.choice(fitting) if fitting else self._any_run()
             self.world.do(self.world.asking(run_id, verb, reason="drawn"), offers=self._perhaps_offers())
 
@@ -148,6 +165,18 @@ class Chaos:
         if self.world.runs:
             alarms.append(RingAlarm(self._any_run()))  # a reason to look, no more
         self.world.do(*alarms, offers=self._perhaps_offers())
+
+    def delete(self) -> None:
+        """Look at what might be over for long enough, while somebody else wants something of it."""
+        asked: list[Command] = [
+            DeleteRun(row.id, row.parent_id, KEPT_MS) for row in self.world.runs.values() if self.chance.random() < 0.5
+        ]
+        if asked and self.chance.random() < 0.3:
+            verb = self.chance.choice(("retry", "cancel", "wake"))
+            asked.insert(self.chance.randint(0, len(asked)), self.world.asking(self._any_run(), verb))
+        there = set(self.world.runs)
+        self.world.do(*asked, *(ForgetSession(session_id, KEPT_MS) for session_id in list(self.world.sessions)))
+        self.deleted += len(there - self.world.runs.keys())
 
     def drain(self) -> None:
         """Where workers and people do their part, everything ends within a bound."""
@@ -202,6 +231,7 @@ def test_the_search_meets_what_is_rare() -> None:
         chaos = Chaos(Chance(seed=seed).random)
         chaos.run(STEPS_MAX)
         met.update(f"{move.old} -> {move.new} ({move.reason})" for move in chaos.world.history)
+        met["run deleted"] += chaos.deleted
         met.update(f"takes {entry.key.kind}" for entries in chaos.world.entries.values() for entry in entries)
 
     rare = """
@@ -212,6 +242,6 @@ def test_the_search_meets_what_is_rare() -> None:
         running -> paused (paused) · sleeping -> paused (paused) · queued -> paused (paused) · paused -> queued (resumed)
         paused -> sleeping (resumed) · paused -> awaiting_event (resumed) · failed -> queued (retry)
         running -> queued (worker_lost) · running -> queued (handed_back) · stalled -> queued (requeued)
-        takes child_result · takes cancel · takes event · takes sleep · takes child · takes task
+        run deleted · takes child_result · takes cancel · takes event · takes sleep · takes child · takes task
     """
     assert [fact for line in rare.strip().splitlines() for fact in line.strip().split(" · ") if not met[fact]] == []

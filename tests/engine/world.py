@@ -160,6 +160,7 @@ class World:
 
     def apply(self, ws: WorkingSet) -> None:
         """Keep what changed: what was there goes before what comes."""
+        self._apply_removals(ws)
         for run_id, new in ws.new_runs.items():
             assert run_id not in self.runs
             self.runs[run_id], self.inputs[run_id] = new.row, new.input
@@ -183,6 +184,18 @@ class World:
         self.sessions.update(ws.changed_sessions)
         self.values.update({(value.run_id, value.name): value.payload for value in ws.new_values})
         self.history.extend(ws.history)
+
+    def _apply_removals(self, ws: WorkingSet) -> None:
+        """Delete runs, but not what tests count: their history."""
+        for run_id in ws.removed_runs:
+            for of_runs in (self.runs, self.inputs, self.ends, self.waits, self.mail):
+                of_runs.pop(run_id, None)
+            self.entries = {place: entries for place, entries in self.entries.items() if place[0] != run_id}
+            self.read = {read for read in self.read if read[0] != run_id}
+            self.waiters = {waiter: None for waiter in self.waiters if waiter.run_id != run_id}
+            self.values = {at: value for at, value in self.values.items() if at[0] != run_id}
+        for session_id in ws.removed_sessions:
+            del self.sessions[session_id]
 
     def _apply_mail(self, ws: WorkingSet) -> None:
         for run_id in ws.cleared_waiters:

@@ -326,6 +326,9 @@ PLANS: Final = {
     ("read", "expired_sessions"): "USING INDEX sessions_live",
     ("read", "ready_queues"): "USING INDEX runs_queued",
     ("read", "undelivered"): "USING INDEX runs_queued",
+    ("read", "ended_runs"): "USING INDEX runs_to_delete",
+    ("read", "oldest_end"): "USING COVERING INDEX runs_to_delete",
+    ("read", "over_sessions"): "INDEX sessions_over",
     ("save", "delete_results"): "USING INDEX inbox_result",
     ("save", "clear_waiters"): "USING COVERING INDEX waiters_run",
 }

@@ -7,7 +7,7 @@ No input or output, no clock, no chance: equal arguments give equal decisions, w
     keys        which rows that may touch           retrying    what another attempt of a run keeps
     dispatch    how ready runs reach workers        ending      how a run ends, and who hears of it
     invariants  what holds after each transaction   requests    what people and other runs ask
-                                                    alarms      what happens because time has passed
-    moves       statuses and the one alarm          sessions    leases, polls, lost workers
-    inbox       messages, numbered and delivered    problems    refusals and ends, as data
+    moves       statuses and the one alarm          alarms      what happens because time has passed
+    inbox       messages, numbered and delivered    sessions    leases, polls, lost workers
+    problems    refusals and ends, as data          retention   what is deleted, long after its end
 """

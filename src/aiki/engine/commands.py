@@ -6,7 +6,7 @@ The rule: a command says who wants what and carries ids made by its sender, so t
 
     from clients    Start · Send · Ask · Activate · AskSchedule
     from workers    Announced · Poll · CommitTurn · RefuseTurn · HandBackRuns · SayGoodbye
-    from the clock  RingAlarm · StallUndelivered · ExpireSession · Tick · Disable
+    from the clock  RingAlarm · StallUndelivered · ExpireSession · Tick · Disable · DeleteRun · ForgetSession
 """
 
 from typing import TypeAlias
@@ -39,8 +39,10 @@ __all__ = [
     "AskSchedule",
     "Command",
     "CommitTurn",
+    "DeleteRun",
     "Disable",
     "ExpireSession",
+    "ForgetSession",
     "HandBackRuns",
     "Poll",
     "PollOutcome",
@@ -172,6 +174,25 @@ class Disable(Struct, frozen=True):
     error: str
 
 
+class DeleteRun(Struct, frozen=True):
+    """A run may have been over for `retention_ms`: it is deleted with all that belongs to it. Answer: `Standing`.
+
+    Attributes:
+        parent_id: its parent, which never changes: whoever found the run names it, so that it is locked as well.
+    """
+
+    run_id: str
+    parent_id: str | None
+    retention_ms: int
+
+
+class ForgetSession(Struct, frozen=True):
+    """A session may have been over for `kept_ms` and own nothing: its row is deleted. Answer: `Returned`."""
+
+    session_id: str
+    kept_ms: int
+
+
 Command: TypeAlias = (
     Start
     | Send
@@ -189,6 +210,8 @@ Command: TypeAlias = (
     | AskSchedule
     | Tick
     | Disable
+    | DeleteRun
+    | ForgetSession
 )
 
 

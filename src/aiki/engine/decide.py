@@ -7,7 +7,7 @@ command of a batch in turn, hands ready runs over (`dispatch.assign`), and saves
 
 from typing import assert_never, overload
 
-from aiki.engine import alarms, commits, requests, schedules, sessions, starts
+from aiki.engine import alarms, commits, requests, retention, schedules, sessions, starts
 from aiki.engine.commands import (
     Activate,
     Announced,
@@ -16,8 +16,10 @@ from aiki.engine.commands import (
     AskSchedule,
     Command,
     CommitTurn,
+    DeleteRun,
     Disable,
     ExpireSession,
+    ForgetSession,
     HandBackRuns,
     Poll,
     PollOutcome,
@@ -40,13 +42,15 @@ __all__ = ["decide"]
 @overload
 def decide(ws: WorkingSet, command: Start, now_ms: int) -> Started: ...
 @overload
-def decide(ws: WorkingSet, command: Send | Ask | RingAlarm | StallUndelivered, now_ms: int) -> Standing: ...
+def decide(ws: WorkingSet, command: Send | Ask | RingAlarm | StallUndelivered | DeleteRun, now_ms: int) -> Standing: ...
 @overload
 def decide(ws: WorkingSet, command: Announced | Poll, now_ms: int) -> PollOutcome: ...
 @overload
 def decide(ws: WorkingSet, command: CommitTurn | RefuseTurn, now_ms: int) -> CommitAnswer: ...
 @overload
-def decide(ws: WorkingSet, command: HandBackRuns | SayGoodbye | ExpireSession, now_ms: int) -> Returned: ...
+def decide(
+    ws: WorkingSet, command: HandBackRuns | SayGoodbye | ExpireSession | ForgetSession, now_ms: int
+) -> Returned: ...
 @overload
 def decide(ws: WorkingSet, command: Activate | AskSchedule | Tick | Disable, now_ms: int) -> ScheduleStanding: ...
 @overload
@@ -95,5 +99,9 @@ def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer:
             return schedules.tick(ws, namespace, name)
         case Disable(namespace, name, error):
             return schedules.disable(ws, namespace, name, error=error)
+        case DeleteRun():
+            return retention.delete(ws, command)
+        case ForgetSession(session_id, kept_ms):
+            return retention.forget_session(ws, session_id, kept_ms=kept_ms)
         case _:
             assert_never(command)

@@ -25,7 +25,7 @@ from aiki.engine.inbox import concerns
 from aiki.engine.moves import awaits_own_retry
 from aiki.model.journal import Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import SUSPENDED, Status
-from aiki.model.run import Cascade, RunEnd, RunRow, SessionRow, Waiter
+from aiki.model.run import Cascade, ParentClose, RunEnd, RunRow, SessionRow, Waiter
 
 __all__ = ["CHECKS", "Snapshot", "Violation", "check"]
 
@@ -183,9 +183,20 @@ def _has_one_writer(now: Snapshot, before: Snapshot) -> Found:
 
 
 def _loses_nothing(now: Snapshot, before: Snapshot) -> Found:
-    """4: a started run is there; an event is unread until an entry has taken it, or the run has ended."""
+    """4: a started run is there until long after its end; an event is unread until an entry has taken it, or the run has ended."""
     for run_id in before.runs.keys() - now.runs.keys():
-        yield run_id, "it is gone"
+        old = before.runs[run_id]
+        if not old.is_terminal or any(waiter.target_id == run_id for waiter in before.waiters):
+            yield run_id, f"it is gone, and was {old.status}, or waited for"
+        if old.cascade is not Cascade.NONE:
+            for child in now.runs.values():
+                follows = old.cascade is Cascade.ALL or child.parent_close is ParentClose.CANCEL
+                if child.parent_id == run_id and follows and child.cancel is None and not child.is_terminal:
+                    yield run_id, f"it is gone, and its child {child.id} was not told"
+        parent_id = old.parent_id or ""
+        parents = [rows.runs[parent_id] for rows in (before, now) if parent_id in rows.runs]
+        if parents and not any(parent.is_terminal for parent in parents):
+            yield run_id, f"it is gone, and its parent {parent_id} goes on"
     for run_id, old_mail in before.unread.items():
         row = now.runs.get(run_id)
         if row is None or row.is_terminal:

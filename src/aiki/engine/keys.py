@@ -14,8 +14,10 @@ from aiki.engine.commands import (
     AskSchedule,
     Command,
     CommitTurn,
+    DeleteRun,
     Disable,
     ExpireSession,
+    ForgetSession,
     HandBackRuns,
     Poll,
     RefuseTurn,
@@ -67,7 +69,11 @@ def keys_of(command: Command, keys: Keys) -> None:
             keys.cascading.add(run_id)
         case StallUndelivered(run_id, _):
             _may_end(run_id, keys)
-        case ExpireSession(session_id, _, _):
+        case DeleteRun(run_id, parent_id, _):
+            _may_end(run_id, keys)  # for its waiters
+            if parent_id is not None:
+                keys.runs.add(parent_id)
+        case ForgetSession(session_id, _) | ExpireSession(session_id, _, _):
             keys.sessions.add(session_id)
             keys.expiring.add(session_id)
         case Activate(request):

@@ -162,6 +162,8 @@ class WorkingSet:
         self.cleared_waiters: list[str] = []  # runs that wait for nobody any more
         self.new_values: list[RunValue] = []
         self.changed_sessions: dict[str, SessionRow] = {}
+        self.removed_runs: dict[str, None] = {}  # with all that belongs to them; a set that keeps its order
+        self.removed_sessions: list[str] = []
         self.new_announcements: list[Announce] = []
         self.changed_schedules: dict[ScheduleName, ScheduleRow] = {}
         self.removed_schedules: dict[ScheduleName, None] = {}
@@ -202,6 +204,18 @@ class WorkingSet:
         self.new_ends.pop(run_id, None)
         self.ended.discard(run_id)
 
+    def remove_run(self, run_id: str) -> None:
+        """Delete a run that has ended, with all that belongs to it: for the rest of the batch it is not there."""
+        row = self.runs.pop(run_id)
+        self.removed_runs[run_id] = None
+        self.changed_runs.pop(run_id, None)
+        self.history = [move for move in self.history if move.run_id != run_id]
+        self.references.pop((row.namespace, row.workflow, row.reference_id or ""), None)
+        for of_runs in (self.ends, self.new_ends, self.unread, self.waiters, self.journals):
+            of_runs.pop(run_id, None)
+        self.messages = {message for message in self.messages if message[0] != run_id}
+        self.new_mail = [(owner, mail) for owner, mail in self.new_mail if owner != run_id]
+
     def put_session(self, row: SessionRow) -> None:
         """Add or replace a session's row."""
         self.sessions[row.id] = row
@@ -220,6 +234,12 @@ class WorkingSet:
         del self.schedules[name]
         self.changed_schedules.pop(name, None)
         self.removed_schedules[name] = None
+
+    def remove_session(self, session_id: str) -> None:
+        """Delete the row of a session."""
+        del self.sessions[session_id]
+        self.changed_sessions.pop(session_id, None)
+        self.removed_sessions.append(session_id)
 
     def add_mail(self, run_id: str, mail: Mail) -> None:
         """Put a message into a run's inbox."""

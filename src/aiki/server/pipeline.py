@@ -24,8 +24,10 @@ from aiki.engine.commands import (
     AskSchedule,
     Command,
     CommitTurn,
+    DeleteRun,
     Disable,
     ExpireSession,
+    ForgetSession,
     HandBackRuns,
     Poll,
     PollOutcome,
@@ -114,7 +116,7 @@ class Pipeline:
     @overload
     async def ask(self, command: Start) -> Started: ...
     @overload
-    async def ask(self, command: Send | Ask | RingAlarm | StallUndelivered) -> Standing: ...
+    async def ask(self, command: Send | Ask | RingAlarm | StallUndelivered | DeleteRun) -> Standing: ...
     @overload
     async def ask(self, command: Announced | Poll) -> PollOutcome: ...
     @overload
@@ -122,7 +124,7 @@ class Pipeline:
     @overload
     async def ask(self, command: Activate | AskSchedule | Tick | Disable) -> ScheduleStanding: ...
     @overload
-    async def ask(self, command: HandBackRuns | SayGoodbye | ExpireSession) -> Returned: ...
+    async def ask(self, command: HandBackRuns | SayGoodbye | ExpireSession | ForgetSession) -> Returned: ...
     async def ask(self, command: Command) -> Answer:
         """Return the answer to a command, once it is durable.
 

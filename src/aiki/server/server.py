@@ -26,6 +26,7 @@ from aiki.server.live import Live
 from aiki.server.neighbours import Neighbours
 from aiki.server.pipeline import Pipeline
 from aiki.server.presence import Presence
+from aiki.server.retention import Retention
 from aiki.server.roster import Roster
 from aiki.server.service import Service
 from aiki.server.waiting import Waiting
@@ -136,6 +137,7 @@ class Server:
         self.alarms = Alarms(
             self.store, self.pipeline, presence=self.presence, clock=clock, config=config, sweep=self._sweep
         )
+        self.retention = Retention(self.store, self.pipeline, clock=clock, config=config)
         self.neighbours = Neighbours(
             self._hints,
             origin=self.id,
@@ -201,6 +203,7 @@ class Server:
         """Do everything that is due and everything that waits, until nothing is. For servers made with `is_stepped`."""
         for _ in range(STEPS_MAX):
             if await self.complete(self.alarms.step()) > 0:
+                await self.complete(self.retention.step())
                 return
         raise AssertionError(f"alarms are still due after {STEPS_MAX:,} steps")
 
@@ -224,6 +227,7 @@ class Server:
         self._start(self.pipeline.run(), "pipeline")
         await self.alarms.open(is_embedded=is_embedded)
         self._start(self.alarms.run(), "alarms")
+        self._start(self.retention.run(), "retention")
         self._start(self.neighbours.listen(), "hints")
         self._start(self.neighbours.look(), "neighbours")
         _log.info("server %s serves %s", self.id, self.store.name)

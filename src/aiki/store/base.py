@@ -27,6 +27,7 @@ __all__ = [
     "ClaimRows",
     "Decision",
     "DueRun",
+    "EndedRun",
     "Store",
     "StoreRefused",
     "Transaction",
@@ -72,6 +73,21 @@ class DueRun(Struct, frozen=True):
 
     id: str
     is_cascade: bool
+
+
+class EndedRun(Struct, frozen=True):
+    """A run that ended long ago.
+
+    Attributes:
+        rows: about how many rows belong to it.
+        is_kept: it cannot be deleted yet: its parent goes on, or its children have still to be told of its end.
+    """
+
+    id: str
+    parent_id: str | None
+    finished_at_ms: int
+    rows: int
+    is_kept: bool
 
 
 class WaitingRun(Struct, frozen=True):
@@ -231,6 +247,18 @@ class Store(Protocol):
 
     async def undelivered(self, *, due_before_ms: int, limit: int) -> list[str]:
         """Return runs that have been queued since before a moment."""
+        ...
+
+    async def ended_runs(self, *, until_ms: int, after: tuple[int, str], limit: int) -> list[EndedRun]:
+        """Return runs that ended until a moment and come `after` another (when that ended, its id), in that order."""
+        ...
+
+    async def oldest_end_ms(self, *, after_ms: int) -> int | None:
+        """Return when the first run ended of those that ended after a moment."""
+        ...
+
+    async def over_sessions(self, *, until_ms: int, limit: int) -> list[str]:
+        """Return sessions that are over and whose lease has passed before a moment."""
         ...
 
     async def close(self) -> None:

@@ -20,7 +20,16 @@ from aiki.model.views import RunFilter, RunInfo, RunPage, WaitInfo
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History
 from aiki.store import rows
-from aiki.store.base import HISTORY_ROWS, IDS_MAX, JOURNAL_BYTES, JOURNAL_ROWS, PAGE_ROWS_MAX, DueRun, WaitingRun
+from aiki.store.base import (
+    HISTORY_ROWS,
+    IDS_MAX,
+    JOURNAL_BYTES,
+    JOURNAL_ROWS,
+    PAGE_ROWS_MAX,
+    DueRun,
+    EndedRun,
+    WaitingRun,
+)
 from aiki.store.rows import Columns
 
 __all__ = [
@@ -31,6 +40,7 @@ __all__ = [
     "count",
     "due_runs",
     "due_schedules",
+    "ended_runs",
     "ends",
     "fetch",
     "history",
@@ -312,14 +322,20 @@ def due_runs(*, now_ms: int, limit: int) -> Reading[list[DueRun]]:
     return [DueRun(run_id, Status(status) in TERMINAL) for run_id, status in found]
 
 
+def ended_runs(*, until_ms: int, after: tuple[int, str], limit: int) -> Reading[list[EndedRun]]:
+    """Return runs that ended until a moment and come after another, in the order of their ends."""
+    found = yield from _ask("ended_runs", until_ms=until_ms, after_ms=after[0], after_id=after[1], limit=limit)
+    return [EndedRun(run_id, parent_id, end_ms, rows_, bool(kept)) for run_id, parent_id, end_ms, rows_, kept in found]
+
+
 def ids(statement: str, **values: int) -> Reading[list[str]]:
     """Return what a statement of one column of ids finds."""
     return [found for (found,) in (yield from _ask(statement, **values))]
 
 
-def moment_ms(statement: str) -> Reading[int | None]:
+def moment_ms(statement: str, **values: int) -> Reading[int | None]:
     """Return the one moment that a statement finds."""
-    ((found,),) = yield from _ask(statement)
+    ((found,),) = yield from _ask(statement, **values)
     return None if found is None else int(found)
 
 

@@ -16,7 +16,7 @@ from aiki.model.views import RunFilter, RunInfo, RunPage
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History
 from aiki.store import reading
-from aiki.store.base import DueRun, WaitingRun
+from aiki.store.base import DueRun, EndedRun, WaitingRun
 from aiki.store.reading import Reading
 
 __all__ = ["Reads"]
@@ -126,6 +126,18 @@ class Reads(ABC):
     async def undelivered(self, *, due_before_ms: int, limit: int) -> list[str]:
         """Return runs that have been queued since before a moment."""
         return await self._ids("undelivered", due_before_ms=due_before_ms, limit=limit)
+
+    async def ended_runs(self, *, until_ms: int, after: tuple[int, str], limit: int) -> list[EndedRun]:
+        """Return runs that ended until a moment and come after another, in the order of their ends."""
+        return await self._read(reading.ended_runs(until_ms=until_ms, after=after, limit=limit))
+
+    async def oldest_end_ms(self, *, after_ms: int) -> int | None:
+        """Return when the first run ended of those that ended after a moment."""
+        return await self._read(reading.moment_ms("oldest_end", after_ms=after_ms))
+
+    async def over_sessions(self, *, until_ms: int, limit: int) -> list[str]:
+        """Return sessions that are over and whose lease has passed before a moment."""
+        return await self._ids("over_sessions", until_ms=until_ms, limit=limit)
 
     async def _ids(self, statement: str, **named: int) -> list[str]:
         return await self._read(reading.ids(statement, **named))

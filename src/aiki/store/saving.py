@@ -5,7 +5,7 @@ closed and opened again within one batch stands. Rows that two servers may write
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from aiki.model.run import NewRun, RunRow
@@ -16,9 +16,21 @@ from aiki.store.base import StoreRefused
 from aiki.store.rows import Columns
 from aiki.store.sql import statements
 
-__all__ = ["changes", "save"]
+__all__ = ["DELETED_WITH_RUN", "changes", "save"]
 
 SAVE: Final = statements("save", dialect="sqlite")
+
+DELETED_WITH_RUN: Final = (
+    "delete_journal",
+    "delete_inbox",
+    "delete_values",
+    "delete_history",
+    "delete_tags",
+    "delete_inputs",
+    "delete_ends",
+    "delete_runs",
+)
+"""The statements that delete all rows of a run, with `clear_waits` and `clear_waiters`."""
 
 # What the driver raises for a row that the database cannot keep: a broken constraint, text that is no UTF-8 or too
 # long, an integer beyond 64 bits, a type that it does not know.
@@ -51,6 +63,9 @@ def save(connection: sqlite3.Connection, ws: WorkingSet, *, loaded: dict[str, Ru
 
 def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, Iterable[Columns]]]:
     """Yield the statements with their rows. Rows are made only as they are needed: making them may fail too."""
+    for statement in DELETED_WITH_RUN if ws.removed_runs else ():
+        yield statement, _each(ws.removed_runs)
+    yield "delete_sessions", _each(ws.removed_sessions)
     yield from _run_changes(ws, loaded)
     yield "update_inputs", ((rows.text_or_none(payload), run_id) for run_id, payload in ws.new_inputs.items())
     yield "upsert_ends", (rows.end_columns(run_id, end) for run_id, end in ws.new_ends.items())
@@ -58,7 +73,7 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
         "insert_entries",
         ((run_id, chapter, attempt, e.seq, rows.text(e)) for run_id, chapter, attempt, e in ws.new_entries),
     )
-    yield "clear_waits", _each(ws.cleared_waits)
+    yield "clear_waits", _each([*ws.removed_runs, *ws.cleared_waits])
     yield "delete_waits", ((run_id, str(key.kind), key.address, key.ordinal) for run_id, key in ws.removed_waits)
     yield (
         "upsert_waits",
@@ -67,7 +82,7 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
             for (run_id, key), wait in ws.new_waits.items()
         ),
     )
-    yield "clear_waiters", _each(ws.cleared_waiters)
+    yield "clear_waiters", _each([*ws.removed_runs, *ws.cleared_waiters])
     yield "delete_waiters", ((w.target_id, w.run_id, w.ordinal) for w in ws.removed_waiters)
     yield "insert_waiters", ((w.target_id, w.run_id, w.ordinal) for w in ws.new_waiters)
     yield from _mail_changes(ws)
@@ -151,5 +166,5 @@ def _name(item: tuple[ScheduleName, ScheduleRow]) -> ScheduleName:
     return item[0]
 
 
-def _each(run_ids: Sequence[str]) -> Iterable[Columns]:
-    return ((run_id,) for run_id in run_ids)
+def _each(ids: Iterable[str]) -> Iterable[Columns]:
+    return ((id_,) for id_ in ids)

@@ -24,8 +24,10 @@ from aiki.worker.worker import Worker
 __all__ = ["Environment", "local"]
 
 WAIT_MS: Final = 12 * 3_600_000
-CALM: Final = Config(lease_ms=2 * WAIT_MS, poll_wait_ms=WAIT_MS, result_wait_ms=WAIT_MS, sweep_ms=WAIT_MS)
-"""Days pass in a test, and nothing gets lost on the way: what only guards against that is done seldom."""
+CALM: Final = Config(
+    lease_ms=2 * WAIT_MS, poll_wait_ms=WAIT_MS, result_wait_ms=WAIT_MS, sweep_ms=WAIT_MS, retention_ms=0
+)
+"""Days pass in a test, and nothing gets lost on the way: what only guards against that is done seldom. Nothing is deleted."""
 
 
 class Environment(Client):

@@ -220,6 +220,36 @@ SELECT id
    AND due_at_ms <= :due_before_ms
  LIMIT :limit
 
+-- name: ended_runs
+-- Runs that ended until :until_ms, from the one that ended at :after_ms with the id :after_id on, in that order: at most
+-- :limit. With each, about how many rows it has, and whether it is kept: its parent goes on, or its children have still to
+-- be told.
+SELECT runs.id, runs.parent_id, runs.finished_at_ms, runs.seq + runs.mail,
+       runs.alarm_at_ms IS NOT NULL OR (parents.id IS NOT NULL AND parents.finished_at_ms IS NULL)
+  FROM runs
+  LEFT JOIN runs AS parents ON parents.id = runs.parent_id
+ WHERE runs.finished_at_ms IS NOT NULL
+   AND runs.finished_at_ms <= :until_ms
+   AND (runs.finished_at_ms, runs.id) > (:after_ms, :after_id)
+ ORDER BY runs.finished_at_ms, runs.id
+ LIMIT :limit
+
+-- name: oldest_end
+-- When the run ended that ended first after :after_ms; NULL if there is none.
+SELECT min(finished_at_ms)
+  FROM runs
+ WHERE finished_at_ms IS NOT NULL
+   AND finished_at_ms > :after_ms
+
+-- name: over_sessions
+-- Sessions that have been over since before :until_ms, at most :limit.
+SELECT id
+  FROM sessions
+ WHERE is_over = 1
+   AND expires_at_ms <= :until_ms
+ ORDER BY expires_at_ms, id
+ LIMIT :limit
+
 -- name: where_workflow
 -- Conditions on runs, put together by store/reading.py.
 workflow = :workflow

@@ -181,3 +181,48 @@ VALUES (?, ?, ?)
 -- The moves of runs, in the order in which they were made.
 INSERT INTO history (run_id, at_ms, old_status, new_status, reason, note)
 VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: delete_journal
+-- All that runs have done: they are deleted.
+DELETE FROM journal
+ WHERE run_id = ?
+
+-- name: delete_inbox
+-- All that was sent to runs that are deleted.
+DELETE FROM inbox
+ WHERE run_id = ?
+
+-- name: delete_values
+-- What runs published that are deleted.
+DELETE FROM run_values
+ WHERE run_id = ?
+
+-- name: delete_history
+-- How runs came to their ends that are deleted.
+DELETE FROM history
+ WHERE run_id = ?
+
+-- name: delete_tags
+-- The tags of runs that are deleted.
+DELETE FROM tags
+ WHERE run_id = ?
+
+-- name: delete_inputs
+-- The inputs of runs that are deleted.
+DELETE FROM inputs
+ WHERE run_id = ?
+
+-- name: delete_ends
+-- The ends of runs that are deleted.
+DELETE FROM ends
+ WHERE run_id = ?
+
+-- name: delete_runs
+-- Runs that ended long ago.
+DELETE FROM runs
+ WHERE id = ?
+
+-- name: delete_sessions
+-- Sessions that were over long ago.
+DELETE FROM sessions
+ WHERE id = ?

@@ -1,0 +1,182 @@
+"""What has been over for long enough is deleted, and nothing that somebody could miss."""
+
+import pytest
+
+from aiki.engine.commands import Command, DeleteRun, ForgetSession, RingAlarm, SayGoodbye, Start
+from aiki.model.journal import EntryKind
+from aiki.model.lifecycle import Status
+from aiki.model.run import ParentClose
+from aiki.model.wire import Goodbye, Outcome, RunOptions, Standing, Started, Verdict
+from tests.engine.world import LEASE_MS, World, child_of, child_wait, entry, start_run
+
+KEPT_MS = 100_000
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def ended(world: World, options: RunOptions = RunOptions()) -> str:  # noqa: B008 - frozen
+    run_id = world.running(options)
+    world.commit(run_id, Outcome.COMPLETED)
+    return run_id
+
+
+def deleting(world: World, run_id: str) -> DeleteRun:
+    return DeleteRun(run_id, world.row(run_id).parent_id, KEPT_MS)
+
+
+def delete(world: World, run_id: str) -> bool:
+    (answer,) = world.do(deleting(world, run_id))
+    assert isinstance(answer, Standing)
+    return answer.changed
+
+
+def test_a_run_is_deleted_with_all_its_rows_once_it_has_been_over_for_long_enough(world: World) -> None:
+    run_id = ended(world)
+    world.advance(KEPT_MS - 1)
+    assert not delete(world, run_id)
+
+    world.advance(1)
+    assert delete(world, run_id)
+    kept = (world.runs, world.inputs, world.ends, world.waits, world.mail, {place[0] for place in world.entries})
+    assert all(run_id not in rows for rows in kept)
+    assert world.do(DeleteRun(run_id, None, KEPT_MS)) == [Standing(run_id)]
+
+
+def test_a_run_that_goes_on_is_never_deleted(world: World) -> None:
+    for run_id in (world.start(), world.running(), world.sleeping(10 * KEPT_MS)):
+        world.advance(2 * KEPT_MS)
+        assert not delete(world, run_id)
+
+
+def test_a_child_is_kept_while_its_parent_goes_on(world: World) -> None:
+    parent_id = world.running()
+    child_id = world.with_child(parent_id)
+    world.ask(child_id, "terminate")
+    world.advance(KEPT_MS)
+    assert not delete(world, child_id)
+
+    world.commit(parent_id, Outcome.COMPLETED)
+    world.ring(parent_id)
+    assert delete(world, child_id)
+
+
+def test_a_child_outlives_its_parent_and_goes_when_its_own_time_has_come(world: World) -> None:
+    parent_id = world.running()
+    child_id = world.with_child(parent_id)
+    world.commit(parent_id, Outcome.COMPLETED)
+    world.ring(parent_id)
+    world.advance(KEPT_MS)
+    assert delete(world, parent_id)
+    assert not delete(world, child_id)
+
+    world.ask(child_id, "terminate")
+    world.advance(KEPT_MS)
+    assert delete(world, child_id)
+
+
+def test_whoever_names_another_parent_than_the_run_has_deletes_nothing(world: World) -> None:
+    parent_id = world.running()
+    child_id = world.with_child(parent_id)
+    world.ask(child_id, "terminate")
+    world.advance(KEPT_MS)
+
+    assert world.do(DeleteRun(child_id, None, KEPT_MS)) == [Standing(child_id, Status.CANCELLED)]
+
+
+def test_a_run_is_kept_until_its_children_have_been_told_of_its_end(world: World) -> None:
+    parent_id = world.running()
+    child_id = world.with_child(parent_id, RunOptions(parent_close=ParentClose.CANCEL))
+    world.commit(parent_id, Outcome.COMPLETED)
+    world.advance(KEPT_MS)
+    assert not delete(world, parent_id)
+
+    assert world.do(RingAlarm(parent_id), deleting(world, parent_id))[1].changed  # type: ignore[union-attr]
+    assert world.status(child_id) is Status.CANCELLED
+
+
+def test_a_run_that_is_tried_again_is_not_deleted_whichever_comes_first(world: World) -> None:
+    run_id = world.running()
+    world.commit(run_id, Outcome.FAILED)
+    world.advance(KEPT_MS)
+    retry = world.asking(run_id, "retry")
+
+    world.do(retry, deleting(world, run_id))
+    assert world.status(run_id) is Status.QUEUED
+
+    world.ask(run_id, "terminate")
+    world.advance(KEPT_MS)
+    _, standing = world.do(deleting(world, run_id), world.asking(run_id, "retry"))
+    assert isinstance(standing, Standing)
+    assert standing.problem is not None
+    assert standing.problem.code == "run_not_found"
+
+
+def test_a_reference_id_is_free_again_in_the_very_batch_that_deletes_its_run(world: World) -> None:
+    run_id = ended(world, RunOptions(reference_id="r"))
+    world.advance(KEPT_MS)
+    other = Start(start_run(world.new_id(), RunOptions(reference_id="r"), input_hash="other"))
+
+    refused, _, started = world.do(other, deleting(world, run_id), other)
+
+    assert isinstance(refused, Started)
+    assert isinstance(started, Started)
+    assert refused.problem is not None
+    assert (started.problem, started.existed) == (None, False)
+    assert list(world.runs) == [started.run_id]
+
+
+def test_a_wait_on_a_run_that_is_gone_is_answered_at_once(world: World) -> None:
+    gone = ended(world)
+    world.advance(KEPT_MS)
+    delete(world, gone)
+    waiting = world.running()
+
+    answer = world.suspend(waiting, child_wait(gone))
+
+    assert answer.verdict is Verdict.APPLIED
+    assert [(mail.name, mail.error and mail.error.code) for mail in answer.mail] == [(gone, "run_not_found")]
+
+
+def test_what_its_owner_repeats_of_a_run_that_is_gone_is_fenced_off(world: World) -> None:
+    run_id = world.running()
+    last = world.turn(run_id, Outcome.COMPLETED, entries=(entry(1, EntryKind.TASK, "pay"),))
+    world.apply_turn(last)
+    world.advance(KEPT_MS)
+    delete(world, run_id)
+
+    assert world.apply_turn(last).verdict is Verdict.FENCED
+
+
+def test_a_child_that_is_gone_is_not_started_again_by_a_repeated_commit(world: World) -> None:
+    parent_id = world.running()
+    commit = world.turn(parent_id, Outcome.COMPLETED, children=(child_of(world.row(parent_id)),))
+    world.apply_turn(commit)
+    child_id = commit.children[0].run_id
+    world.ring(parent_id)
+    world.ask(child_id, "terminate")
+    world.advance(KEPT_MS)
+    delete(world, child_id)
+
+    (child,) = world.apply_turn(commit).children
+
+    assert child.refusal is not None
+    assert child.refusal.code == "run_not_found"
+    assert child_id not in world.runs
+
+
+def test_a_session_is_forgotten_once_it_has_been_over_for_long_and_owns_nothing(world: World) -> None:
+    session_id = world.session()
+    forget: Command = ForgetSession(session_id, KEPT_MS)
+    world.advance(LEASE_MS + KEPT_MS)
+    world.do(forget)
+    assert session_id in world.sessions
+
+    world.do(SayGoodbye(Goodbye(session_id)), ForgetSession(session_id, KEPT_MS + 1))
+    assert session_id in world.sessions
+
+    world.do(forget)
+    assert session_id not in world.sessions
+    assert world.poll(session_id).over
