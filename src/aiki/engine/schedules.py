@@ -184,8 +184,6 @@ def _trigger(ws: WorkingSet, row: ScheduleRow, request: ScheduleRequest) -> Sche
 
 def _start(ws: WorkingSet, row: ScheduleRow, run_id: str) -> RunRow | None:
     """Start a run of the schedule; None where its overlap rule passes the tick over."""
-    if run_id in ws.runs:
-        return ws.runs[run_id]
     open_ids = ws.open_of.get((row.namespace, row.name), [])
     still_open = [ws.runs[open_id] for open_id in open_ids if not ws.runs[open_id].is_terminal]
     match row.definition.overlap:
