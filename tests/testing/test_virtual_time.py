@@ -12,6 +12,7 @@ from aiki.testing import VirtualLoop, virtual_time
 
 HOUR_S: Final = 3_600
 ANSWER_S: Final = 30
+ANSWERS_AFTER_S: Final = 0.01  # of real time
 
 
 async def test_a_loop_that_runs_is_made_virtual_and_real_again() -> None:
@@ -127,4 +128,6 @@ def test_a_virtual_loop_begins_at_zero_and_is_virtual_from_there() -> None:
 def _answer_once(listening: socket.socket) -> None:
     connection, _ = listening.accept()
     with connection:
-        connection.sendall(connection.recv(100).upper())
+        asked = connection.recv(100)
+        threading.Event().wait(ANSWERS_AFTER_S)
+        connection.sendall(asked.upper())
