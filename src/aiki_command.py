@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "demo": ("aiki.cli.demo.command:demo", "Watch a workflow survive kill -9."),
     "dev": ("aiki.cli.dev.command:dev", "Server, database file and workers with reload, in one command."),
     "server": ("aiki.cli.server:server", "Serve runs over HTTP to workers and clients."),
+    "web": ("aiki.cli.web.command:web", "Serve the dashboard for a server elsewhere."),
     "worker": ("aiki.cli.worker:worker", "Run the workflows and tasks of a module, for a server."),
     "--version": ("aiki.cli.version:show", "Show the version and exit."),
 }

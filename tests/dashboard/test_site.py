@@ -15,7 +15,7 @@ from tests.http.world import World, served_world
 from tools.vendor_dashboard import LIBRARIES, VENDOR, Library, digest
 
 BUDGET_BYTES = 200_000
-INDEX = b'<base href="{base}">{assets}{styles}{modules}'
+INDEX = b'<base href="{base}">{assets}{modules}'
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ DIGEST_CHARS: Final = 12
 GZIPPED_FROM_BYTES: Final = 512
 ASSETS: Final = "assets"
 INDEX: Final = "index.html"
+STYLES: Final = "styles.css"  # all sheets, in order: nothing is drawn before they are there, so they travel as one
 DEPTH_MAX: Final = 8
 MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -92,7 +93,9 @@ class Site:
 
     def __init__(self, contents: Mapping[str, bytes]) -> None:
         assert len(contents) <= FILES_MAX
-        self._files = {name: _File.of(name, content) for name, content in contents.items() if name != INDEX}
+        styles = b"".join(contents[name] for name in sorted(contents) if name.endswith(".css"))
+        files = {name: content for name, content in contents.items() if not name.endswith((".css", INDEX))}
+        self._files = {name: _File.of(name, content) for name, content in {**files, STYLES: styles}.items()}
         self.digest = _digest(b"".join(name.encode() + contents[name] for name in sorted(contents)))
         self._index = contents[INDEX].decode()
         self._pages: dict[int, _File] = {}
@@ -129,11 +132,9 @@ class Site:
         if depth not in self._pages:
             assets = f"{ASSETS}/{self.digest}"
             modules = sorted(name for name in self._files if name.endswith(".js") and name != "theme.js")
-            styles = sorted(name for name in self._files if name.endswith(".css"))
             html = self._index.format(
                 base="../" * depth or "./",
                 assets=assets,
-                styles="\n".join(f'<link rel="stylesheet" href="{assets}/{name}">' for name in styles),
                 modules="\n".join(f'<link rel="modulepreload" href="{assets}/{name}">' for name in modules),
             )
             self._pages[depth] = _File.of(INDEX, html.encode())

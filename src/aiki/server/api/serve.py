@@ -13,14 +13,13 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import uvicorn
 from msgspec import Struct
+from starlette.types import Receive, Scope, Send
 
-from aiki.server.api.app import Api
 from aiki.server.api.holders import holder_of_path, holder_of_port
-from aiki.server.api.mounted import Mounted
 from aiki.server.api.protocol import BoundedProtocol
 
 if sys.platform == "win32":
@@ -30,7 +29,7 @@ else:
 
     _NEW_LOOP = uvloop.new_event_loop
 
-__all__ = ["PORT_DEFAULT", "Place", "loop_factory", "served"]
+__all__ = ["PORT_DEFAULT", "Place", "Servable", "loop_factory", "served"]
 
 PORT_DEFAULT: Final = 9850
 KEEP_ALIVE_S: Final = 75  # longer than a client keeps an idle connection, so that none is closed under a request
@@ -39,6 +38,18 @@ REQUESTS_MAX: Final = 20_000  # open at once
 SHUTDOWN_S: Final = 10
 START_STEPS_MAX: Final = 1_000
 OWNER_ONLY: Final = 0o177
+
+
+class Servable(Protocol):
+    """An ASGI application that can be told to let go of its open requests."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        ...
+
+    def shut_down(self) -> None:
+        """Answer all requests that are kept open, at once, and keep none open from now on."""
+        ...
 
 
 class Place(Struct, frozen=True):
@@ -50,7 +61,7 @@ class Place(Struct, frozen=True):
 
 @contextlib.asynccontextmanager
 async def served(
-    api: Api | Mounted, *, host: str = "localhost", port: int = PORT_DEFAULT, path: str | None = None
+    api: Servable, *, host: str = "localhost", port: int = PORT_DEFAULT, path: str | None = None
 ) -> AsyncIterator[Place]:
     """Serve an API while the block lasts.
 
@@ -103,7 +114,7 @@ class _Server(uvicorn.Server):
         raise AssertionError(f"uvicorn does not listen after {START_STEPS_MAX:,} turns of the event loop")
 
 
-def _config(api: Api | Mounted) -> uvicorn.Config:
+def _config(api: Servable) -> uvicorn.Config:
     return uvicorn.Config(
         api,
         http=BoundedProtocol,  # of httptools; left to itself, uvicorn falls back to a slower one without a word

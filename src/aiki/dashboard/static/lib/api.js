@@ -9,6 +9,8 @@ import { BASE, query } from "./router.js";
 const KEY = "aiki.key";
 const RETRIES_MAX = 2;
 const RETRY_MS = 400;
+const PAGE_ROWS = 500;
+const PAGES_MAX = 10;
 
 /** The API key of this tab, "" for none. */
 export const key = signal(sessionStorage.getItem(KEY) ?? "");
@@ -61,6 +63,18 @@ export function headers(more = {}) {
 /** Read something. */
 export function get(path, asked = {}, { signal: until } = {}) {
   return request(address(path, asked), { headers: headers(), signal: until });
+}
+
+/** Read a list that comes in pages, up to a bound: `{[name]: [...], next_after}`. */
+export async function getAll(path, name, { signal: until } = {}) {
+  const found = [];
+  let after = 0;
+  for (let page = 0; page < PAGES_MAX && after !== undefined; page++) {
+    const answer = await get(path, { after, limit: PAGE_ROWS }, { signal: until });
+    found.push(...(answer[name] ?? []));
+    after = answer.next_after ?? undefined;
+  }
+  return { [name]: found, next_after: after };
 }
 
 /** Ask for a change. */

@@ -8,6 +8,8 @@ import { connection, onChanges } from "./live.js";
 
 const GAP_MS = 900;
 const FALLBACK_MS = 1_000;
+const RESTS_LIVE = 4; // as below, for what has changed
+const RESTS = 20; // times as long as it took to read, so that what is slow is not asked for without end
 
 /**
  * Use something of the server.
@@ -32,6 +34,7 @@ export function useResource(name, load, { concerns = null, every = 0 } = {}) {
     let isUnderWay = false;
     let isWanted = false;
     let readAt = 0;
+    let tookMs = 0;
     let former;
 
     const read = async () => {
@@ -50,10 +53,11 @@ export function useResource(name, load, { concerns = null, every = 0 } = {}) {
         if (!own.signal.aborted) setState((old) => ({ name, data: old.name === name ? old.data : undefined, error, isLoading: false }));
       }
       isUnderWay = false;
+      tookMs = Date.now() - readAt;
       if (isWanted && !own.signal.aborted) soon();
     };
     const soon = () => {
-      timer ??= setTimeout(read, Math.max(0, readAt + GAP_MS - Date.now()));
+      timer ??= setTimeout(read, Math.max(0, readAt + Math.max(GAP_MS, RESTS_LIVE * tookMs) - Date.now()));
     };
     kept.current.refresh = () => {
       readAt = 0;
@@ -72,7 +76,7 @@ export function useResource(name, load, { concerns = null, every = 0 } = {}) {
     });
     const beat = setInterval(() => {
       const age = Date.now() - readAt;
-      const isDue = kept.current.concerns && connection.value !== "live" ? age > FALLBACK_MS : every && age > every;
+      const isDue = kept.current.concerns && connection.value !== "live" ? age > FALLBACK_MS : every && age > Math.max(every, RESTS * tookMs);
       if (isDue && !document.hidden) soon();
     }, FALLBACK_MS);
     return () => {

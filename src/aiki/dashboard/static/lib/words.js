@@ -59,6 +59,7 @@ export function errorName(type) {
 /** `TaskFailed: no such card`, in one line. */
 export function errorLine(error) {
   const message = (error?.message ?? "").split("\n")[0];
+  if (error?.code === "task_failed") return message; // it names the task and its error itself
   return message ? `${errorName(error.type)}: ${message}` : errorName(error?.type);
 }
 
@@ -101,7 +102,7 @@ function waitWords(wait, nowMs) {
 /** How long a wait has left and for what, short: for a cell of a table. */
 export function waitCell(wait, nowMs) {
   const left = wait.deadline_ms ? duration(Math.max(0, wait.deadline_ms - nowMs)) : "";
-  const name = wait.kind === "child_result" ? `child ${shortId(wait.name)}` : wait.kind === "timer" ? "asyncio.sleep" : wait.name;
+  const name = wait.kind === "child_result" ? `child ${shortId(wait.name)}` : wait.kind === "timer" ? "asyncio.sleep" : wait.name.split("(")[0];
   return { name, left };
 }
 

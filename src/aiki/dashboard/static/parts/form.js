@@ -105,7 +105,7 @@ export function sample(schema, root, depth = 0) {
   switch (plain.type) {
     case "string": return "";
     case "integer":
-    case "number": return Math.max(0, plain.minimum ?? 0);
+    case "number": return undefined; // none is right by chance
     case "boolean": return false;
     case "array": return [];
     case "object": return Object.fromEntries(Object.entries(plain.properties ?? {}).filter(([name]) => plain.required?.includes(name)).map(([name, one]) => [name, sample(one, root, depth + 1)]));

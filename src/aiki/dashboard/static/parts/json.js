@@ -10,8 +10,8 @@ import { Copy } from "./basics.js";
 
 const ITEMS_FIRST = 100;
 const TEXT_FIRST = 2_000;
-const OPEN_DEPTH = 2;
-const OPEN_ITEMS = 24;
+const OPEN_DEPTH = 3;
+const OPEN_ITEMS = 12;
 
 /** A value, as a tree that opens and closes. */
 export function Json({ value, label = "value", open = OPEN_DEPTH }) {

@@ -1,7 +1,7 @@
 /* One run: where it stands and why, what it did and when, and what can be done about it. */
 
 import { classes, html, useEffect, useMemo } from "../../lib/html.js";
-import { get } from "../../lib/api.js";
+import { get, getAll } from "../../lib/api.js";
 import { count, shortId } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { useKeys } from "../../lib/keys.js";
@@ -17,13 +17,15 @@ import { Children, Data, History, Inbox, Journal } from "./tabs.js";
 import { Timeline } from "./timeline.js";
 
 const EXECUTING_EVERY_MS = 2_000;
+const ATTEMPTS_SHOWN = 100;
 
 export function Run({ id }) {
   const isConcerned = (run) => run.id === id;
   const info = useResource(`run ${id} ${query.value.get("ns")}`, (signal) => get(`v1/runs/${encodeURIComponent(id)}`, {}, { signal }), { concerns: isConcerned, every: EXECUTING_EVERY_MS });
-  const history = useResource(`history ${id}`, (signal) => get(`v1/runs/${encodeURIComponent(id)}/history`, {}, { signal }), { concerns: isConcerned });
+  const history = useResource(`history ${id}`, (signal) => getAll(`v1/runs/${encodeURIComponent(id)}/history`, "moves", { signal }), { concerns: isConcerned });
   const run = info.data;
-  const journal = useJournal(run);
+  const attempt = earlier(run);
+  const journal = useJournal(run, attempt);
   useEffect(() => {
     if (run) document.title = `${wordOf(run.status)}: ${run.workflow} ${run.reference_id ?? shortId(run.id)} · Aiki`;
   }, [run?.status, run?.id]);
@@ -36,7 +38,19 @@ export function Run({ id }) {
   }
   if (!run) return html`<${Loading} lines=${12} />`;
   return html`<${Head} run=${run} refresh=${info.refresh} error=${info.error} />
-    <${Body} run=${run} journal=${journal} history=${history} isConcerned=${isConcerned} />`;
+    <${Body} run=${run} attempt=${attempt} journal=${journal} history=${history} isConcerned=${isConcerned} />`;
+}
+
+/** The attempt that the address asks for, if it is an earlier one. */
+function earlier(run) {
+  const asked = Number(query.value.get("attempt"));
+  return run && asked >= 1 && asked < (run.attempt ?? 1) ? asked : null;
+}
+
+function Attempts({ run, attempt }) {
+  const all = Array.from({ length: run.attempt }, (_, place) => place + 1);
+  return html`<label class="attempts">Attempt <select value=${attempt ?? run.attempt} onChange=${(event) => ask({ attempt: Number(event.target.value) === run.attempt ? null : event.target.value, step: null })}>
+    ${all.slice(-ATTEMPTS_SHOWN).map((one) => html`<option key=${one} value=${one}>${one}${one === run.attempt ? ", the last" : ""}</option>`)}</select></label>`;
 }
 
 function Head({ run, refresh, error }) {
@@ -65,14 +79,14 @@ function Head({ run, refresh, error }) {
 
 const TABS = [["timeline", "Timeline"], ["journal", "Journal"], ["data", "Data"], ["messages", "Messages"], ["children", "Children"], ["history", "History"]];
 
-function Body({ run, journal, history, isConcerned }) {
+function Body({ run, attempt, journal, history, isConcerned }) {
   const tab = TABS.some(([name]) => name === query.value.get("tab")) ? query.value.get("tab") : "timeline";
   const moves = history.data?.moves ?? [];
-  const steps = useMemo(() => stepsOf(run, journal.entries), [run, journal.entries]);
+  const steps = useMemo(() => stepsOf(attempt ? { ...run, waits: [], executing: [] } : run, journal.entries), [run, attempt, journal.entries]);
   const counts = { journal: run.seq, children: steps.filter((step) => step.childId).length, history: moves.length };
   useKeys("Parts of the run", TABS.map(([name, word], place) => ({ press: String(place + 1), does: word, run: () => ask({ tab: name === "timeline" ? null : name }) })), []);
   return html`<div class="tabs" role="tablist" aria-label="Parts of the run">${TABS.map(([name, word]) => html`<a key=${name} role="tab" aria-selected=${name === tab} href=${href(["runs", run.id], { tab: name === "timeline" ? null : name })}>
-      ${word}${counts[name] > 0 && html`<span class="tab-count">${count(counts[name])}</span>`}</a>`)}</div>
+      ${word}${counts[name] > 0 && html`<span class="tab-count">${count(counts[name])}</span>`}</a>`)}${(run.attempt ?? 1) > 1 && html`<${Attempts} run=${run} attempt=${attempt} />`}</div>
     <div class="run-body" role="tabpanel" aria-label=${TABS.find(([name]) => name === tab)[1]}>${part(tab, { run, journal, history, moves, steps, isConcerned })}</div>`;
 }
 

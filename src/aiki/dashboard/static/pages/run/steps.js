@@ -95,7 +95,7 @@ function settle(step, entry) {
 
 function waitStep(wait, run, entries, executing) {
   const kind = wait.kind === "child_result" ? "child" : wait.kind;
-  const under = kind === "task" ? executing.findIndex((task) => task.task === nameOf(wait.name)) : -1;
+  const under = kind === "task" ? executing.findIndex((task) => task.task === wait.name) : -1;
   const task = under >= 0 ? executing.splice(under, 1)[0] : null;
   const since = entries.at(-1)?.at_ms ?? run.started_at_ms ?? run.created_at_ms;
   return {

@@ -1,7 +1,7 @@
 /* What a run holds beside its timeline: journal, data, messages, children, history. */
 
 import { html, useMemo, useState } from "../../lib/html.js";
-import { get } from "../../lib/api.js";
+import { get, getAll } from "../../lib/api.js";
 import { count, duration, exactTime, plural, wholeTime } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { useResource } from "../../lib/resource.js";
@@ -57,6 +57,7 @@ function brief(entry) {
   if (entry.status) return wordOf(entry.status);
   if (entry.child_id) return `started as ${entry.child_id}`;
   if (entry.woken) return "woken early";
+  if (entry.duration_ms !== undefined) return `for ${duration(entry.duration_ms)}`;
   return entry.result === undefined ? entry.reason ?? "" : inline(entry.result);
 }
 
@@ -100,7 +101,7 @@ export function Data({ run, isConcerned }) {
 
 /** Messages: what was sent to it, and what its code has not taken yet. */
 export function Inbox({ run, isConcerned }) {
-  const inbox = useResource(`inbox ${run.id}`, (signal) => get(`v1/runs/${run.id}/inbox`, {}, { signal }), { concerns: isConcerned });
+  const inbox = useResource(`inbox ${run.id}`, (signal) => getAll(`v1/runs/${run.id}/inbox`, "messages", { signal }), { concerns: isConcerned });
   if (inbox.error) return html`<${Failed} error=${inbox.error} retry=${inbox.refresh} />`;
   if (!inbox.data) return html`<${Loading} />`;
   const messages = inbox.data.messages ?? [];

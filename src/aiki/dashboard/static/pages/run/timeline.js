@@ -15,7 +15,9 @@ import { squeezed, straight } from "./scale.js";
 import { KINDS, nameOf, saidOf, segmentsOf } from "./steps.js";
 
 const ROW_PX = 28;
+const NARROW_PX = 860;
 const ZOOM_MOST = 1 / 5_000;
+const END = 1.05; // a little beyond the end, so that what is said of the last bar has room
 const SQUEEZE_BELOW = 0.08; // of the time is work: then the rest is squeezed at first
 
 export function Timeline({ run, steps, moves, isLoading, chosen, onChoose }) {
@@ -28,7 +30,7 @@ export function Timeline({ run, steps, moves, isLoading, chosen, onChoose }) {
   const isFailedOnly = asked.get("step-only") === "failed";
   const shown = useMemo(() => fitting(steps, text, isFailedOnly), [steps, text, isFailedOnly]);
   const scale = useMemo(() => (mode === "true" ? straight(from, until) : squeezed(from, until, momentsOf(steps, moves))), [mode, from, until, steps, moves]);
-  const [view, setView] = useState([0, 1]);
+  const [view, setView] = useState([0, END]);
   const zoom = (factor, around = 0.5) => setView(([low, high]) => zoomed(low, high, factor, around));
   const at = shown.findIndex((step) => step.id === chosen);
   const step = (by) => () => shown.length && onChoose(shown[Math.max(0, Math.min(shown.length - 1, (at < 0 ? (by > 0 ? -1 : shown.length) : at) + by))].id);
@@ -39,7 +41,7 @@ export function Timeline({ run, steps, moves, isLoading, chosen, onChoose }) {
     { press: "ArrowUp", run: step(-1) },
     { press: "+", does: "Zoom in", run: () => zoom(0.5) },
     { press: "-", does: "Zoom out", run: () => zoom(2) },
-    { press: "0", does: "Show all of it", run: () => setView([0, 1]) },
+    { press: "0", does: "Show all of it", run: () => setView([0, END]) },
     { press: "ArrowLeft", does: "Earlier", run: () => setView(panned(view, -0.2)) },
     { press: "ArrowRight", does: "Later", run: () => setView(panned(view, 0.2)) },
     { press: "f", does: "Failed steps only", run: () => ask({ "step-only": isFailedOnly ? null : "failed" }) },
@@ -53,9 +55,9 @@ export function Timeline({ run, steps, moves, isLoading, chosen, onChoose }) {
       <button type="button" class="chip is-failed" aria-pressed=${isFailedOnly} onClick=${() => ask({ "step-only": isFailedOnly ? null : "failed" })}>
         <${Icon} name="failed" size=${12} />failed<span class="chip-count">${count(steps.filter((one) => one.outcome === "failed").length)}</span></button>
       <span class="timeline-count">${isLoading ? `${count(steps.length)} steps so far…` : shown.length === steps.length ? "" : `${count(shown.length)} of ${count(steps.length)}`}</span>
-      <${Choice} label="Scale" value=${mode} onPick=${(picked) => ask({ scale: picked })} options=${[["squeezed", "Squeeze waiting"], ["true", "True time"]]} />
+      <${Choice} label="Scale" value=${mode} onPick=${(picked) => ask({ scale: picked })} options=${[["squeezed", "Squeezed"], ["true", "True time"]]} />
       <span class="timeline-zoom"><button type="button" class="bare" aria-label="Zoom out" onClick=${() => zoom(2)}><${Icon} name="minus" size=${14} /></button>
-        <button type="button" class="bare" aria-label="Show all of it" onClick=${() => setView([0, 1])}><${Icon} name="fit" size=${14} /></button>
+        <button type="button" class="bare" aria-label="Show all of it" onClick=${() => setView([0, END])}><${Icon} name="fit" size=${14} /></button>
         <button type="button" class="bare" aria-label="Zoom in" onClick=${() => zoom(0.5)}><${Icon} name="plus" size=${14} /></button></span>
     </div>
     <${Tracks} ...${{ run, shown, steps, moves, scale, view, setView, until, at, onChoose }} />
@@ -77,14 +79,14 @@ function momentsOf(steps, moves) {
 }
 
 function zoomed(low, high, factor, around) {
-  const span = Math.min(1, Math.max(ZOOM_MOST, (high - low) * factor));
+  const span = Math.min(END, Math.max(ZOOM_MOST, (high - low) * factor));
   const middle = low + (high - low) * around;
-  const start = Math.max(0, Math.min(1 - span, middle - span * around));
+  const start = Math.max(0, Math.min(END - span, middle - span * around));
   return [start, start + span];
 }
 
 function panned([low, high], by) {
-  const start = Math.max(0, Math.min(1 - (high - low), low + by * (high - low)));
+  const start = Math.max(0, Math.min(END - (high - low), low + by * (high - low)));
   return [start, start + high - low];
 }
 
@@ -104,7 +106,7 @@ function Tracks({ run, shown, steps, moves, scale, view, setView, until, at, onC
       else set(panned(now, (event.deltaX || event.deltaY) / width));
     };
     const onDown = (event) => {
-      if (event.button !== 0 || !event.target.closest(".track") || state.current.view[1] - state.current.view[0] >= 1) return;
+      if (event.button !== 0 || !event.target.closest(".track") || state.current.view[1] - state.current.view[0] >= END) return;
       const { width } = track();
       const begun = { x: event.clientX, view: state.current.view };
       const onMove = (moved) => state.current.setView(panned(begun.view, (begun.x - moved.clientX) / width));
@@ -135,9 +137,9 @@ function Tracks({ run, shown, steps, moves, scale, view, setView, until, at, onC
 }
 
 function Axis({ scale, view, x }) {
-  const [low, high] = [scale.moment(view[0]), scale.moment(view[1])];
+  const [low, high] = [scale.moment(view[0]), scale.moment(Math.min(1, view[1]))];
   const marks = scale.gaps.length ? scale.gaps.map((gap) => [(gap.from + gap.to) / 2, `⋯ ${duration(gap.ms)} ⋯`]).filter(([ms]) => ms > low && ms < high)
-    : ticks(low - scale.from, high - low, 7).map(([offset, word]) => [scale.from + offset, word]);
+    : ticks(low - scale.from, high - low, innerWidth > NARROW_PX ? 7 : 3).map(([offset, word]) => [scale.from + offset, word]);
   let last = -Infinity;
   const drawn = marks.filter(([ms]) => {
     const isFree = x(ms) - last > 9 && x(ms) < 97;
@@ -166,15 +168,18 @@ function Row({ step, x, until, isChosen, onChoose }) {
   const span = step.ended || step.executing || step.wait ? duration(ended - start) : "";
   const said = `${KINDS[kind]?.[0] ?? kind} ${name}, ${saidOf(step) || wordOf(outcome)}, ${span}`;
   const left = x(start);
-  const width = x(ended) - left;
+  const right = x(ended);
+  const width = right - left;
+  const place = right < 78 ? { left: `${Math.max(0, right)}%` } : left > 20 ? { right: `${100 - left}%` } : { right: "0" };
+  const due = step.wait?.deadline_ms;
   return html`<div role="listitem" class=${classes("timeline-row", `is-${outcome}`, isChosen && "is-at")}>
     <button type="button" class="timeline-label" aria-pressed=${isChosen} aria-label=${said} onClick=${() => onChoose(step.id)} title=${step.label}>
       <${Icon} name=${KINDS[kind]?.[1]} size=${13} /><span><b>${name}</b><span class="timeline-args">${args}</span></span></button>
     <div class="track" onClick=${() => onChoose(step.id)}>
       ${begun && called < begun && html`<i class="bar queue" style=${{ left: `${x(called)}%`, width: `${x(begun) - x(called)}%` }} title=${`called ${duration(begun - called)} before it began`}></i>`}
       <i class=${classes("bar", isWait && "wait", !step.ended && "open")} style=${{ left: `${left}%`, width: `${width}%` }}></i>
-      ${left < 100 && left + width > 0 && html`<span class=${classes("bar-said", left + width > 78 && "before")} style=${left + width > 78 ? { right: `${100 - left}%` } : { left: `${Math.max(0, left + width)}%` }}>
-        ${span}${step.entry?.attempts > 1 && html` <em>${step.entry.attempts} attempts</em>`}${step.wait?.attempt > 0 && html` <em>${step.wait.attempt} failed</em>`}</span>`}
+      ${left < 100 && right > 0 && html`<span class=${classes("bar-said", right >= 78 && left <= 20 && "over")} style=${place}>
+        ${span}${due && due > until && `, ${duration(due - until)} left`}${step.entry?.attempts > 1 && html` <em>${step.entry.attempts} attempts</em>`}${step.wait?.attempt > 0 && html` <em>${step.wait.attempt} failed</em>`}</span>`}
     </div>
   </div>`;
 }

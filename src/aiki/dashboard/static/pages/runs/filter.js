@@ -28,7 +28,7 @@ export function filter() {
     tag: asked.getAll("tag").filter((one) => one.includes(":")),
     parent: asked.get("parent") ?? "",
     schedule: asked.get("schedule") ?? "",
-    since: asked.get("since") in SINCE ? asked.get("since") : "",
+    since: Object.hasOwn(SINCE, asked.get("since") ?? "") ? asked.get("since") : "",
     from: asked.get("from") ?? "",
     to: asked.get("to") ?? "",
     q: asked.get("q") ?? "",

@@ -1,10 +1,12 @@
 /* What is done to many runs at once. The rule: it says how many before, and for each that was refused why after. */
 
 import { html } from "../../lib/html.js";
-import { namespace, newId, post } from "../../lib/api.js";
+import { get, namespace, newId, post } from "../../lib/api.js";
 import { plural } from "../../lib/format.js";
 import { confirm } from "../../parts/dialog.js";
 import { say } from "../../parts/toasts.js";
+
+const JOB_WAIT_S = 30;
 
 /** Verbs, and the statuses of the runs that each is for. */
 export const VERBS = {
@@ -37,6 +39,40 @@ export function askMany(verb, runs, done) {
       return true;
     },
   });
+}
+
+/** Ask whether to do `verb` to all runs that fit a filter, however many: a job of the server's. `total` are there now. */
+export function askAll(verb, { which, total }, done) {
+  const { word, text, isDanger } = VERBS[verb];
+  confirm({
+    title: `${word} all that fit`,
+    text: html`${text(total)} Runs in no status for it are left as they are.`,
+    yes: word,
+    isDanger,
+    reason: verb === "cancel",
+    act: async (reason) => {
+      try {
+        const { tag, ...filter } = Object.fromEntries(Object.entries(which).filter(([, value]) => value !== "" && value !== null && value !== undefined && value.length !== 0));
+        const tags = Object.fromEntries((tag ?? []).map((one) => one.split(/:(.*)/s).slice(0, 2)));
+        const job = await post(`v1/runs/${verb}`, { id: newId(), reason, filter: { ...filter, tags }, everything: true });
+        say(`${word}: ${plural(total, "run")} asked, as a job`);
+        follow(verb, job.id, done);
+      } catch (error) {
+        say(error.message, { kind: "failed" });
+        return false;
+      }
+      done();
+      return true;
+    },
+  });
+}
+
+async function follow(verb, id, done) {
+  const job = await get(`v1/bulk-jobs/${id}`, { wait: JOB_WAIT_S }).catch(() => null);
+  if (!job?.finished_at_ms) return;
+  say(`${VERBS[verb].word}: done for ${plural(job.changed ?? 0, "run")}`);
+  if (job.refused) say(`${plural(job.refused, "run")} refused: ${job.problems?.[0]?.problem.message ?? ""}`, { kind: "failed" });
+  done();
 }
 
 function tell(verb, standings) {

@@ -2,7 +2,7 @@
 
 import { html, signal, useEffect, useMemo, useState } from "../../lib/html.js";
 import { get } from "../../lib/api.js";
-import { plural } from "../../lib/format.js";
+import { count, plural } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { useKeys } from "../../lib/keys.js";
 import { dropView, saveView, views } from "../../lib/prefs.js";
@@ -14,7 +14,7 @@ import { useActions } from "../../parts/palette.js";
 import { say } from "../../parts/toasts.js";
 import { asked, filter, isNarrowed, LIMITS, widen } from "./filter.js";
 import { Chips, Fields } from "./filters.js";
-import { askMany, VERBS } from "./many.js";
+import { askAll, askMany, VERBS } from "./many.js";
 import { sorted, Table } from "./table.js";
 
 const COUNTS_EVERY_MS = 5_000;
@@ -44,7 +44,13 @@ export function Runs() {
     <${Chips} counts=${counts.data} />
     <${Fields} known=${workflows.data?.versions ?? []} />
     <div class=${list.isLoading && page ? "is-stale" : ""}>${body({ list, page, runs, given, choice })}</div>
-    ${choice.chosen.size > 0 && html`<${Many} runs=${runs.filter((run) => choice.chosen.has(run.id))} choice=${choice} list=${list} />`}`;
+    ${choice.chosen.size > 0 && html`<${Many} runs=${runs.filter((run) => choice.chosen.has(run.id))} choice=${choice} list=${list} total=${totalOf(counts.data, given.status)} page=${page} given=${given} />`}`;
+}
+
+/** How many runs fit, as far as is known. */
+function totalOf(counts, status) {
+  if (!counts) return 0;
+  return status.length ? status.reduce((sum, one) => sum + (counts.by_status?.[one] ?? 0), 0) : counts.total;
 }
 
 function body({ list, page, runs, given, choice }) {
@@ -94,14 +100,17 @@ function Paging({ page, given }) {
   </footer>`;
 }
 
-function Many({ runs, choice, list }) {
+function Many({ runs, choice, list, total, page, given }) {
   const done = () => {
     choice.clear();
     list.refresh();
   };
-  return html`<div class="many" role="region" aria-label="Chosen runs"><b>${plural(runs.length, "run")} chosen</b>
-    ${Object.entries(VERBS).map(([verb, { word, icon, fits, isDanger }]) => html`<button type="button" key=${verb} class="button ${isDanger ? "danger" : ""}" disabled=${!runs.some(fits)}
-      onClick=${() => askMany(verb, runs, done)}><${Icon} name=${icon} size=${14} />${word}</button>`)}
+  const isMore = total > page.runs.length && runs.length === page.runs.length;
+  const act = (verb) => (choice.isAll && isMore ? askAll(verb, { which: asked(given), total }, done) : askMany(verb, runs, done));
+  return html`<div class="many" role="region" aria-label="Chosen runs"><b>${choice.isAll && isMore ? `All ${count(total)} that fit` : `${plural(runs.length, "run")} chosen`}</b>
+    ${isMore && html`<button type="button" class="link" onClick=${choice.turnAll}>${choice.isAll ? "Only this page" : `All ${count(total)} that fit`}</button>`}
+    ${Object.entries(VERBS).map(([verb, { word, icon, fits, isDanger }]) => html`<button type="button" key=${verb} class="button ${isDanger ? "danger" : ""}" disabled=${!(choice.isAll && isMore) && !runs.some(fits)}
+      onClick=${() => act(verb)}><${Icon} name=${icon} size=${14} />${word}</button>`)}
     <button type="button" class="bare" aria-label="Choose none" onClick=${choice.clear}><${Icon} name="close" /></button></div>`;
 }
 
@@ -109,8 +118,10 @@ function useChoice(runs, name) {
   const [chosen, setChosen] = useState(new Set());
   const [at, setAt] = useState(null);
   const [last, setLast] = useState(0);
+  const [isAll, setAll] = useState(false);
   useEffect(() => {
     setChosen(new Set());
+    setAll(false);
     setAt(null);
   }, [name]);
   const onChoose = (place, isRange) => {
@@ -119,10 +130,11 @@ function useChoice(runs, name) {
     const changed = new Set(chosen);
     for (const run of runs.slice(from, to + 1)) isOn ? changed.add(run.id) : changed.delete(run.id);
     setChosen(changed);
+    setAll(false);
     setLast(place);
   };
   const onChooseAll = () => setChosen(runs.every((run) => chosen.has(run.id)) ? new Set() : new Set(runs.map((run) => run.id)));
-  return { chosen, at, onChoose, onChooseAll, onPoint: setAt, clear: () => setChosen(new Set()) };
+  return { chosen, at, isAll, turnAll: () => setAll(!isAll), onChoose, onChooseAll, onPoint: setAt, clear: () => (setChosen(new Set()), setAll(false)) };
 }
 
 function useRunKeys(runs, { at, onPoint, onChoose, onChooseAll, clear }) {

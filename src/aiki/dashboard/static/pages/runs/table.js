@@ -1,7 +1,7 @@
 /* The list itself: a table on a wide screen, cards on a narrow one. */
 
 import { classes, html, useEffect, useRef } from "../../lib/html.js";
-import { shortId } from "../../lib/format.js";
+import { duration, shortId } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { ask, href } from "../../lib/router.js";
 import { TERMINAL, waitCell } from "../../lib/words.js";
@@ -19,8 +19,9 @@ export const ORDERS = {
 
 /** Return the runs in the order that the address asks for. */
 export function sorted(runs, sort) {
-  const by = ORDERS[sort.replace("-", "")];
-  if (!by) return runs;
+  const name = sort.replace("-", "");
+  if (!Object.hasOwn(ORDERS, name)) return runs;
+  const by = ORDERS[name];
   const down = sort.startsWith("-") ? -1 : 1;
   return [...runs].sort((one, other) => {
     const [left, right] = [by(one), by(other)];
@@ -72,9 +73,15 @@ function Waits({ run }) {
     const said = run.error ? errorLine(run.error) : run.why ?? "";
     return html`<span class="waits-why is-${run.status}" title=${said}>${said}</span>`;
   }
+  if (run.status === "scheduled") return html`<${Starts} at=${run.due_at_ms ?? run.alarm_at_ms} />`;
+  if (run.status === "running") return html`<span class="none">${run.worker && `by ${run.worker}`}</span>`;
   if (TERMINAL.has(run.status)) return run.why ? html`<span class="none" title=${run.why}>${run.why}</span>` : null;
   if (!first) return html`<span class="none" title=${run.why}>${run.why}</span>`;
-  return html`<${Wait} wait=${first} more=${run.waits.length - 1} />`;
+  return html`<${Wait} wait=${first} more=${(run.waits_count ?? run.waits.length) - 1} />`;
+}
+
+function Starts({ at }) {
+  return html`<span class="waits-name">its start</span><span class="number waits-left">${duration(Math.max(0, at - serverNow()))}</span>`;
 }
 
 function Wait({ wait, more }) {
