@@ -31,6 +31,7 @@ COMMANDS: Final = {
 }
 RUNS: Final = {
     "list": ("aiki.cli.runs.reading:list_runs", "List runs, newest first."),
+    "count": ("aiki.cli.runs.reading:count", "Count runs by status."),
     "show": ("aiki.cli.runs.reading:show", "Show how a run stands, what it waits for, and why."),
     "start": ("aiki.cli.runs.asking:start", "Start a run."),
     "send": ("aiki.cli.runs.asking:send", "Send a run an event."),

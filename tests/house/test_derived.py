@@ -13,13 +13,16 @@ import pytest
 
 from aiki.local import WorkerOptions
 from aiki.sdk.blocking import (
+    BlockingBulkJob,
     BlockingClient,
+    BlockingEvents,
     BlockingHandle,
     BlockingRuns,
     BlockingScheduleHandle,
     BlockingSchedules,
 )
-from aiki.sdk.client import Client, Runs
+from aiki.sdk.bulk import BulkJob
+from aiki.sdk.client import Client, ClientEvents, Runs
 from aiki.sdk.events import Event
 from aiki.sdk.handle import Handle
 from aiki.sdk.schedule_handle import ScheduleHandle, Schedules
@@ -31,6 +34,8 @@ DERIVED: Final[dict[type, type]] = {
     Runs: BlockingRuns,
     ScheduleHandle: BlockingScheduleHandle,
     Schedules: BlockingSchedules,
+    ClientEvents: BlockingEvents,
+    BulkJob: BlockingBulkJob,
     Client: BlockingClient,
 }
 INSTEAD: Final = {"Handle.events": "send"}
@@ -79,7 +84,7 @@ def test_a_property_has_its_blocking_one_or_a_reason() -> None:
 def test_what_a_client_holds_is_held_by_the_blocking_one() -> None:
     held = {name for name, value in vars(Client()).items() if type(value) in DERIVED}
 
-    assert held == {"runs", "schedules"}
+    assert held == {"events", "runs", "schedules"}
     assert held <= set(dir(BlockingClient))
 
 

@@ -107,6 +107,7 @@ async def test_a_role_may_do_what_the_table_of_routes_says(role: Role) -> None:
     async with served_world(access=access) as world:
         for route in ROUTES:
             path = route.path.replace("{run_id}", "x").replace("{name:path}", "x")
+            path += "?nothing=1" if route.is_stream else ""  # refused for that, where it would go on for ever
             answer = await world.ask(route.method, path, b"?" if route.body else None, Authorization=f"Bearer {KEY}")
             assert (answer.status == 403) is (route.role is not None and route.role not in may), route.path
 

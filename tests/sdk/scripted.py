@@ -15,9 +15,10 @@ from msgspec import Raw
 
 from aiki.clock import Chance, ManualClock
 from aiki.model.lifecycle import Status
+from aiki.model.many import JobView, Multicast, MulticastAnswer, StartJob
 from aiki.model.run import RunEnd
 from aiki.model.schedule import ActivateSchedule, ScheduleInfo, SchedulePage, ScheduleRequest, ScheduleStanding
-from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.views import RunCount, RunFilter, RunInfo, RunPage, WorkersView, WorkflowsView
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -138,6 +139,18 @@ class ScriptedTransport:
         await self._ask("send", tuple(events))
         return [self.on_standing(event) for event in events]
 
+    async def multicast(self, request: Multicast) -> MulticastAnswer:
+        await self._ask("multicast", request)
+        return MulticastAnswer(())
+
+    async def start_job(self, request: StartJob) -> JobView:
+        await self._ask("start_job", request)
+        return JobView(request.id, request.namespace, request.verb, 0)
+
+    async def job(self, namespace: str, job_id: str, *, wait_ms: int = 0) -> JobView | None:
+        await self._ask("job", job_id)
+        return None
+
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
         await self._ask("control", tuple(requests))
         return [self.on_standing(request) for request in requests]
@@ -158,6 +171,16 @@ class ScriptedTransport:
     async def list(self, runs: RunFilter) -> RunPage:
         await self._ask("list", runs)
         return RunPage(runs=tuple(self.infos.values()))
+
+    async def count(self, runs: RunFilter) -> RunCount:
+        await self._ask("count", runs)
+        return RunCount(0)
+
+    async def workers(self, namespace: str) -> WorkersView:
+        return WorkersView(())
+
+    async def workflows(self, namespace: str) -> WorkflowsView:
+        return WorkflowsView(())
 
     async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
         await self._ask("value", (namespace, run_id, name))

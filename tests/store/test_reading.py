@@ -6,13 +6,13 @@ from msgspec.structs import replace
 
 from aiki.errors import InvalidInput
 from aiki.model.journal import EntryKind, Failure
-from aiki.model.lifecycle import Status
-from aiki.model.run import Queue, RunEnd
-from aiki.model.views import RunFilter
+from aiki.model.lifecycle import Reason, Status
+from aiki.model.run import Queue, RunEnd, RunRow
+from aiki.model.views import Bucket, QueueDepth, RunFilter
 from aiki.model.wire import Finished
-from aiki.model.working_set import WorkingSet
+from aiki.model.working_set import History, RunValue, WorkingSet
 from aiki.store.base import DueRun
-from tests.store.world import INPUT, StoreWorld, entry, keys, session, uid, wait
+from tests.store.world import INPUT, StoreWorld, entry, keys, mail, session, uid, wait
 
 
 async def test_a_run_is_shown_with_payloads_waits_and_worker(world: StoreWorld) -> None:
@@ -82,26 +82,52 @@ async def test_a_list_has_the_newest_first_and_goes_on_where_the_page_ended(worl
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        (RunFilter(), {"a", "b", "c"}),
-        (RunFilter(workflow="order"), {"a", "b"}),
+        (RunFilter(), {"a", "b", "c", "d"}),
+        (RunFilter(workflow="order"), {"a", "b", "d"}),
         (RunFilter(version="2.0.0"), {"b"}),
         (RunFilter(status=(Status.SLEEPING, Status.FAILED)), {"b"}),
-        (RunFilter(reference_id="r"), {"a"}),
+        (RunFilter(reference_id="order-1"), {"a"}),
         (RunFilter(parent_id=uid("a")), {"c"}),
         (RunFilter(tags={"team": "x"}), {"a", "b"}),
         (RunFilter(tags={"team": "x", "day": "1"}), {"a"}),
         (RunFilter(tags={"team": "y"}), set()),
         (RunFilter(started_after_ms=10), {"b", "c"}),
         (RunFilter(started_after_ms=10, started_before_ms=20), {"b"}),
+        (RunFilter(created_after_ms=5), {"a", "b", "c", "d"}),
+        (RunFilter(created_before_ms=7), {"a"}),
+        (RunFilter(created_after_ms=7, created_before_ms=8), {"b"}),
+        (RunFilter(finished_after_ms=30), {"d"}),
+        (RunFilter(finished_before_ms=30), set()),
+        (RunFilter(search="order-"), {"a", "d"}),
+        (RunFilter(search="order-1"), {"a"}),
+        (RunFilter(search="%"), set()),
+        (RunFilter(search="order-", workflow="other"), set()),
+        (RunFilter(status=(Status.COMPLETED, Status.SLEEPING)), {"b", "d"}),
         (RunFilter(namespace="none"), set()),
     ],
 )
 async def test_a_filter_narrows_a_list_and_a_count_alike(world: StoreWorld, wanted: RunFilter, found: set[str]) -> None:
-    await world.insert(world.row(id=uid("a"), reference_id="r", started_at_ms=5), tags={"team": "x", "day": "1"})
-    await world.insert(
-        world.row(id=uid("b"), version="2.0.0", status=Status.SLEEPING, started_at_ms=10), tags={"team": "x"}
+    rows: tuple[tuple[RunRow, dict[str, str]], ...] = (
+        (world.row(id=uid("a"), reference_id="order-1", started_at_ms=5, created_at_ms=5), {"team": "x", "day": "1"}),
+        (
+            world.row(id=uid("b"), version="2.0.0", status=Status.SLEEPING, started_at_ms=10, created_at_ms=7),
+            {"team": "x"},
+        ),
+        (world.row(id=uid("c"), workflow="other", parent_id=uid("a"), started_at_ms=20, created_at_ms=9), {}),
+        (
+            world.row(
+                id=uid("d"),
+                reference_id="order-2",
+                status=Status.COMPLETED,
+                finished_at_ms=30,
+                version="3",
+                created_at_ms=9,
+            ),
+            {},
+        ),
     )
-    await world.insert(world.row(id=uid("c"), workflow="other", parent_id=uid("a"), started_at_ms=20))
+    for row, tags in rows:
+        await world.insert(row, tags=tags)
 
     page = await world.store.list_runs(wanted)
 
@@ -124,6 +150,143 @@ async def test_people_read_the_journal_of_a_run_of_their_namespace(world: StoreW
     assert page is not None
     assert (page.entries, page.seq, page.has_more) == ((entry(2),), 2, False)
     assert await world.store.journal("other", run.id, after_seq=0) is None
+
+
+async def test_a_list_of_several_statuses_is_one_list_page_by_page(world: StoreWorld) -> None:
+    made = []
+    for status in (Status.SLEEPING, Status.COMPLETED, Status.QUEUED, Status.SLEEPING, Status.COMPLETED):
+        world.clock.advance(milliseconds=1)
+        made.append(await world.run(status=status, finished_at_ms=9 if status is Status.COMPLETED else None))
+    wanted = RunFilter(status=(Status.SLEEPING, Status.COMPLETED), limit=3)
+
+    first = await world.store.list_runs(wanted)
+    rest = await world.store.list_runs(replace(wanted, cursor=first.next_cursor))
+
+    shown = [run.id for page in (first, rest) for run in page.runs]
+    assert shown == [run.id for run in reversed(made) if run.status is not Status.QUEUED]
+    assert rest.next_cursor is None
+
+
+async def test_a_tag_that_many_bear_finds_the_same_as_one_that_few_bear(
+    world: StoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        world.clock.advance(milliseconds=1)
+        await world.insert(world.row(id=uid(f"r{number}")), tags={"all": "1", "parity": str(number % 2)})
+    wanted = RunFilter(tags={"all": "1", "parity": "1"}, limit=1)
+    few = await world.store.list_runs(wanted)
+    monkeypatch.setattr("aiki.store.reading.FEW_ROWS", -1)
+
+    many = await world.store.list_runs(wanted)
+
+    assert [run.id for run in few.runs] == [uid("r3")]
+    assert (many, await world.store.count(wanted)) == (few, {Status.QUEUED: 2})
+
+
+async def test_the_journal_of_an_earlier_attempt_and_chapter_is_read_by_its_name(world: StoreWorld) -> None:
+    run = await world.run(seq=1, chapter=2, attempt=2)
+    await world.do(
+        lambda ws: ws.new_entries.extend(
+            [(run.id, 1, 1, entry(1)), (run.id, 1, 1, entry(2)), (run.id, 2, 1, entry(1)), (run.id, 2, 2, entry(1))]
+        )
+    )
+
+    first = await world.store.journal("default", run.id, after_seq=0, chapter=1, attempt=1)
+    current = await world.store.journal("default", run.id, after_seq=0)
+    none = await world.store.journal("default", run.id, after_seq=0, chapter=7)
+
+    assert first is not None
+    assert current is not None
+    assert none is not None
+    assert ([e.seq for e in first.entries], first.seq) == ([1, 2], 2)
+    assert ([e.seq for e in current.entries], current.seq) == ([1], 1)
+    assert (none.entries, none.seq) == ((), 0)
+
+
+async def test_the_history_of_a_run_is_read_page_by_page(world: StoreWorld) -> None:
+    run = await world.run()
+    made = [
+        History(run.id, at_ms, old, new, reason, note)
+        for at_ms, old, new, reason, note in (
+            (1, None, Status.QUEUED, Reason.STARTED, None),
+            (2, Status.QUEUED, Status.RUNNING, Reason.CLAIMED, "by w"),
+            (3, Status.RUNNING, Status.COMPLETED, Reason.RETURNED, None),
+        )
+    ]
+    await world.do(lambda ws: ws.history.extend(made))
+
+    first = await world.store.moves("default", run.id, after=0, limit=2)
+    assert first is not None
+    assert first.next_after is not None
+    rest = await world.store.moves("default", run.id, after=first.next_after, limit=2)
+
+    assert rest is not None
+    shown = [*first.moves, *rest.moves]
+    assert [History(run.id, m.at_ms, m.old, m.new, m.reason, m.note) for m in shown] == made
+    assert rest.next_after is None
+    assert await world.store.moves("other", run.id, after=0, limit=2) is None
+
+
+async def test_what_a_run_was_sent_is_read_whether_or_not_it_has_taken_it(world: StoreWorld) -> None:
+    run = await world.run(mail=3)
+    await world.do(
+        *(lambda ws, number=number: ws.add_mail(run.id, mail(number)) for number in (1, 2, 3)),
+        lambda ws: ws.read(run.id, [1]),
+    )
+
+    every = await world.store.inbox("default", run.id, after=0, limit=2, unread=False)
+    unread = await world.store.inbox("default", run.id, after=0, limit=5, unread=True)
+
+    assert every is not None
+    assert unread is not None
+    assert [(m.number, m.name, m.is_read, m.payload) for m in every.messages] == [
+        (1, "paid", True, Raw(b'{"ok":true}')),
+        (2, "paid", False, Raw(b'{"ok":true}')),
+    ]
+    assert every.next_after == 2
+    assert ([m.number for m in unread.messages], unread.next_after) == ([2, 3], None)
+    assert await world.store.inbox("other", run.id, after=0, limit=2, unread=False) is None
+
+
+async def test_what_a_run_published_is_read_by_name_and_cut_by_its_size(world: StoreWorld) -> None:
+    run = await world.run()
+    long = Raw(b'"' + b"x" * 200_000 + b'"')
+    await world.do(
+        lambda ws: ws.new_values.extend([RunValue(run.id, "b", long), RunValue(run.id, "a", long)]),
+        lambda ws: ws.new_values.append(RunValue(run.id, "c", Raw(b"1"))),
+    )
+
+    first = await world.store.published("default", run.id, after="", limit=5)
+    rest = await world.store.published("default", run.id, after="a", limit=5)
+
+    assert first is not None
+    assert rest is not None
+    assert ([v.name for v in first.values], first.next_after) == (["a"], "a")
+    assert ([(v.name, len(v.value)) for v in rest.values], rest.next_after) == ([("b", len(long)), ("c", 1)], None)
+    assert await world.store.published("other", run.id, after="", limit=5) is None
+
+
+async def test_runs_are_counted_by_version_by_queue_and_by_when_they_began_and_ended(world: StoreWorld) -> None:
+    await world.run(due_at_ms=40, created_at_ms=10)
+    await world.run(due_at_ms=30, created_at_ms=29)
+    await world.run(due_at_ms=50, pool="gpu", created_at_ms=30)
+    await world.run(status=Status.FAILED, version="2", finished_at_ms=25, created_at_ms=5)
+    await world.run(status=Status.COMPLETED, version="2", finished_at_ms=30, created_at_ms=5)
+    await world.run(namespace="other")
+
+    assert await world.store.versions_counted("default") == {
+        ("order", "1.0.0"): {Status.QUEUED: 3},
+        ("order", "2"): {Status.FAILED: 1, Status.COMPLETED: 1},
+    }
+    assert await world.store.queue_depths("default", limit=5) == [
+        QueueDepth("order", "1.0.0", "", 2, 30),
+        QueueDepth("order", "1.0.0", "gpu", 1, 50),
+    ]
+    assert await world.store.buckets("default", from_ms=10, bucket_ms=10, count=3) == [
+        Bucket(10, started=1),
+        Bucket(20, started=1, failed=1),
+        Bucket(30, started=1, completed=1),
+    ]
 
 
 async def test_the_nearest_alarm_and_the_due_are_found_at_their_time(world: StoreWorld) -> None:

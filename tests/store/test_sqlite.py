@@ -16,6 +16,7 @@ import pytest
 from aiki.clock import ManualClock
 from aiki.errors import DatabaseInUse, InvalidInput, Unavailable
 from aiki.model.run import RunRow, SessionRow
+from aiki.model.views import RunFilter
 from aiki.model.working_set import Claim, WorkingSet
 from aiki.store.base import StoreRefused
 from aiki.store.opening import open_writer
@@ -307,6 +308,21 @@ def test_statements_are_told_apart_by_name() -> None:
         parse("SELECT 1", dialect="sqlite")
 
 
+async def test_a_search_that_would_look_at_too_many_runs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await opened(None)
+    for _ in range(50):
+        await world.run()
+    monkeypatch.setattr("aiki.store.sqlite.STEPS_AT_ONCE", 10)
+    monkeypatch.setattr("aiki.store.sqlite.STEPS_MAX", 5)
+
+    with pytest.raises(InvalidInput, match="narrow it by workflow"):
+        await world.store.list_runs(RunFilter(version="none"))
+
+    assert len((await world.store.list_runs(RunFilter(limit=1, reference_id="none"))).runs) == 0
+    monkeypatch.undo()
+    assert len((await world.store.list_runs(RunFilter())).runs) == 50
+
+
 PLANS: Final = {
     ("load", "runs"): "SEARCH runs USING INDEX sqlite_autoindex_runs_1 (id=?)",
     ("load", "reference"): "USING INDEX runs_reference",
@@ -320,7 +336,6 @@ PLANS: Final = {
     ("load", "message"): "INDEX inbox_message",
     ("load", "waits_at"): "USING PRIMARY KEY (run_id=? AND kind=? AND address=?)",
     ("load", "journal"): "USING PRIMARY KEY (run_id=? AND chapter=? AND attempt=? AND seq>?)",
-    ("read", "list"): "USING INDEX runs_newest",
     ("read", "next_alarm"): "USING COVERING INDEX runs_alarm",
     ("read", "due_runs"): "USING INDEX runs_alarm",
     ("read", "expired_sessions"): "USING INDEX sessions_live",
@@ -329,6 +344,14 @@ PLANS: Final = {
     ("read", "ended_runs"): "USING INDEX runs_to_delete",
     ("read", "oldest_end"): "USING COVERING INDEX runs_to_delete",
     ("read", "over_sessions"): "INDEX sessions_over",
+    ("read", "history"): "USING INDEX history_run (run_id=? AND rowid>?)",
+    ("read", "inbox"): "USING PRIMARY KEY (run_id=? AND number>?)",
+    ("read", "inbox_unread"): "USING INDEX inbox_unread (run_id=? AND number>?)",
+    ("read", "published"): "USING PRIMARY KEY (run_id=? AND name>?)",
+    ("read", "journal_length"): "USING PRIMARY KEY (run_id=? AND chapter=? AND attempt=?)",
+    ("read", "tag_rows"): "USING PRIMARY KEY (namespace=? AND name=? AND value=?)",
+    ("read", "versions_counted"): "USING COVERING INDEX runs_counted (namespace=?)",
+    ("read", "announced"): "USING PRIMARY KEY (namespace=?)",
     ("save", "delete_results"): "USING INDEX inbox_result",
     ("save", "clear_waiters"): "USING COVERING INDEX waiters_run",
 }

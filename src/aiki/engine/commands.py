@@ -4,15 +4,16 @@ The rule: a command says who wants what and carries ids made by its sender, so t
 `decide` alone, on rows locked beforehand by what `keys_of` names. What waits for an answer gets one of the messages of
 `model/wire.py`, or one of the outcomes below, which the server turns into them.
 
-    from clients    Start · Send · Ask · Activate · AskSchedule
+    from clients    Start · Send · Ask · Activate · AskSchedule · BeginJob
     from workers    Announced · Poll · CommitTurn · RefuseTurn · HandBackRuns · SayGoodbye
-    from the clock  RingAlarm · StallUndelivered · ExpireSession · Tick · Disable · DeleteRun · ForgetSession
+    from the clock  RingAlarm · StallUndelivered · ExpireSession · Tick · Disable · DeleteRun · ForgetSession · StepJob
 """
 
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from aiki.model.many import BulkJob, RunProblem, StartJob
 from aiki.model.schedule import ActivateSchedule, ScheduleRequest, ScheduleStanding
 from aiki.model.wire import (
     Announce,
@@ -37,6 +38,7 @@ __all__ = [
     "Answer",
     "Ask",
     "AskSchedule",
+    "BeginJob",
     "Command",
     "CommitTurn",
     "DeleteRun",
@@ -53,6 +55,7 @@ __all__ = [
     "Send",
     "StallUndelivered",
     "Start",
+    "StepJob",
     "Tick",
 ]
 
@@ -193,6 +196,29 @@ class ForgetSession(Struct, frozen=True):
     kept_ms: int
 
 
+class BeginJob(Struct, frozen=True):
+    """Begin a bulk job. Answer: `BulkJob`."""
+
+    request: StartJob
+
+
+class StepJob(Struct, frozen=True):
+    """Do the next part of a bulk job. Answer: `BulkJob` as it stands after it, None if it is not there.
+
+    Attributes:
+        step: the number of the part; another than the next changes nothing.
+        requests: what is asked of the runs of this part; `refused` are runs that could not be asked.
+        cursor: where the part after it begins; `is_last`: there is none.
+    """
+
+    job_id: str
+    step: int
+    requests: tuple[Control, ...]
+    refused: tuple[RunProblem, ...] = ()
+    cursor: str | None = None
+    is_last: bool = False
+
+
 Command: TypeAlias = (
     Start
     | Send
@@ -212,6 +238,8 @@ Command: TypeAlias = (
     | Disable
     | DeleteRun
     | ForgetSession
+    | BeginJob
+    | StepJob
 )
 
 
@@ -243,4 +271,4 @@ class Returned(Struct, frozen=True):
     more: bool = False
 
 
-Answer: TypeAlias = Started | Standing | CommitAnswer | PollOutcome | Returned | ScheduleStanding
+Answer: TypeAlias = Started | Standing | CommitAnswer | PollOutcome | Returned | ScheduleStanding | BulkJob | None

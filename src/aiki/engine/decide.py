@@ -7,13 +7,14 @@ command of a batch in turn, hands ready runs over (`dispatch.assign`), and saves
 
 from typing import assert_never, overload
 
-from aiki.engine import alarms, commits, requests, retention, schedules, sessions, starts
+from aiki.engine import alarms, bulk, commits, requests, retention, schedules, sessions, starts
 from aiki.engine.commands import (
     Activate,
     Announced,
     Answer,
     Ask,
     AskSchedule,
+    BeginJob,
     Command,
     CommitTurn,
     DeleteRun,
@@ -30,8 +31,10 @@ from aiki.engine.commands import (
     Send,
     StallUndelivered,
     Start,
+    StepJob,
     Tick,
 )
+from aiki.model.many import BulkJob
 from aiki.model.schedule import ScheduleStanding
 from aiki.model.wire import CommitAnswer, Standing, Started
 from aiki.model.working_set import WorkingSet
@@ -53,6 +56,10 @@ def decide(
 ) -> Returned: ...
 @overload
 def decide(ws: WorkingSet, command: Activate | AskSchedule | Tick | Disable, now_ms: int) -> ScheduleStanding: ...
+@overload
+def decide(ws: WorkingSet, command: BeginJob, now_ms: int) -> BulkJob: ...
+@overload
+def decide(ws: WorkingSet, command: StepJob, now_ms: int) -> BulkJob | None: ...
 @overload
 def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer: ...
 
@@ -103,5 +110,9 @@ def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer:
             return retention.delete(ws, command)
         case ForgetSession(session_id, kept_ms):
             return retention.forget_session(ws, session_id, kept_ms=kept_ms)
+        case BeginJob(request):
+            return bulk.start_job(ws, request)
+        case StepJob():
+            return bulk.step_job(ws, command)
         case _:
             assert_never(command)

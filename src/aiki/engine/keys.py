@@ -12,6 +12,7 @@ from aiki.engine.commands import (
     Announced,
     Ask,
     AskSchedule,
+    BeginJob,
     Command,
     CommitTurn,
     DeleteRun,
@@ -26,6 +27,7 @@ from aiki.engine.commands import (
     Send,
     StallUndelivered,
     Start,
+    StepJob,
     Tick,
 )
 from aiki.engine.moves import SUSPENDED_FOR
@@ -89,6 +91,12 @@ def keys_of(command: Command, keys: Keys) -> None:
             keys.ticking.add((namespace, name))
         case Disable(namespace, name, _):
             keys.schedules.add((namespace, name))
+        case BeginJob(request):
+            keys.jobs.add(request.id)
+        case StepJob(job_id, _, requests):
+            keys.jobs.add(job_id)
+            for request in requests:
+                _ask(request, keys)
         case _:
             assert_never(command)
 

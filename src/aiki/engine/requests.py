@@ -30,7 +30,7 @@ def send(ws: WorkingSet, event: SendEvent) -> Standing:
     if row is None:
         return _unknown(event.run_id)
     if (row.id, event.message_id) in ws.messages:
-        return _standing(row, changed=True)
+        return Standing(row.id, row.status, changed=True, repeated=True)
     if row.is_terminal:
         return Standing(row.id, row.status, problem=problems.run_ended(row))
     mail = Mail(0, event.message_id, MailKind.EVENT, at_ms=0, name=event.name, payload=event.payload)

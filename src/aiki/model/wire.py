@@ -25,6 +25,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
 
 PRIORITY_MAX: Final = 1_000  # and, negative, the least
 TAGS_MAX: Final = 50
+PROGRESS_BYTES_MAX: Final = 16 * 1024  # of what a task attempt says of itself
 
 
 class RunOptions(Message, frozen=True):
@@ -96,11 +97,15 @@ class Control(Message, frozen=True):
 
 
 class Standing(Message, frozen=True):
-    """Where a run stands after a request; `changed` is False where nothing was there to do (a wake of no sleeper)."""
+    """Where a run stands after a request.
+
+    `changed` is False where nothing was there to do (a wake of no sleeper); `repeated`: the run had this event already.
+    """
 
     run_id: str
     status: Status | None = None
     changed: bool = False
+    repeated: bool = False
     problem: Problem | None = None
 
 
@@ -265,7 +270,8 @@ class PollAnswer(Message, frozen=True):
     """What a poll brings.
 
     `session_over`: the session has ended; open a new one and drop everything. `is_published`: what is ready is published
-    where workers can find it by themselves.
+    where workers can find it by themselves. `introduce`: the server knows the session but not who the worker is, for it
+    was started anew: announce the same session again.
     """
 
     now_ms: int
@@ -275,6 +281,7 @@ class PollAnswer(Message, frozen=True):
     lost: tuple[Lost, ...] = ()
     session_over: bool = False
     is_published: bool = False
+    introduce: bool = False
 
 
 class ChildStart(Message, frozen=True):

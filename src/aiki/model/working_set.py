@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from aiki.model.journal import CallKey, Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import Reason, Status
+from aiki.model.many import BulkJob
 from aiki.model.run import NewRun, Queue, RunEnd, RunRow, SessionRow, Waiter
 from aiki.model.schedule import ScheduleName, ScheduleRow
 from aiki.model.wire import Announce
@@ -62,6 +63,7 @@ class Keys:
         schedules: rows to lock and load, before all others.
         ticking: schedules of which a tick may be judged: where their overlap rule asks for it, at most `OVERLAP_ROWS` of
             their open runs are loaded, which may end, as for `finishing`.
+        jobs: bulk jobs to lock and load.
         ready: queue → how many of its queued runs may be picked, by priority, then due time.
     """
 
@@ -81,6 +83,7 @@ class Keys:
         self.ready: dict[Queue, int] = {}
         self.schedules: set[ScheduleName] = set()
         self.ticking: set[ScheduleName] = set()
+        self.jobs: set[str] = set()
 
     def mail(self, run_id: str, *, after: int) -> None:
         """Ask for the unread messages of a run above number `after`."""
@@ -143,6 +146,7 @@ class WorkingSet:
         self.ready: dict[Queue, list[str]] = {}
         self.schedules: dict[ScheduleName, ScheduleRow] = {}
         self.open_of: dict[ScheduleName, list[str]] = {}  # runs of schedules that are open
+        self.jobs: dict[str, BulkJob] = {}
         # changes, in the order in which they were made
         self.new_runs: dict[str, NewRun] = {}
         self.new_inputs: dict[str, Raw] = {}  # of a next chapter
@@ -168,6 +172,8 @@ class WorkingSet:
         self.changed_schedules: dict[ScheduleName, ScheduleRow] = {}
         self.removed_schedules: dict[ScheduleName, None] = {}
         self.history: list[History] = []
+        self.new_jobs: dict[str, BulkJob] = {}
+        self.changed_jobs: dict[str, BulkJob] = {}
         self.claims: dict[str, Claim] = {}
         # what the shell tells others once the transaction is durable
         self.ended: set[str] = set()
@@ -240,6 +246,13 @@ class WorkingSet:
         del self.sessions[session_id]
         self.changed_sessions.pop(session_id, None)
         self.removed_sessions.append(session_id)
+
+    def put_job(self, job: BulkJob) -> None:
+        """Add or replace a bulk job."""
+        job_id = job.request.id
+        is_new = job_id not in self.jobs or job_id in self.new_jobs
+        self.jobs[job_id] = job
+        (self.new_jobs if is_new else self.changed_jobs)[job_id] = job
 
     def add_mail(self, run_id: str, mail: Mail) -> None:
         """Put a message into a run's inbox."""

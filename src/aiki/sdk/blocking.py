@@ -22,7 +22,8 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from aiki.errors import InvalidInput, Unavailable
-from aiki.sdk.client import Client, Runs
+from aiki.sdk.bulk import BulkJob
+from aiki.sdk.client import Client, ClientEvents, Runs
 from aiki.sdk.convert import Seconds
 from aiki.sdk.events import EV, E, Event, Events, names_of
 from aiki.sdk.handle import Handle
@@ -31,7 +32,15 @@ from aiki.sdk.schedule_handle import ScheduleHandle, Schedules
 from aiki.sdk.serial import ANY
 from aiki.sdk.transport import Transport
 
-__all__ = ["BlockingClient", "BlockingHandle", "BlockingRuns", "BlockingScheduleHandle", "BlockingSchedules"]
+__all__ = [
+    "BlockingBulkJob",
+    "BlockingClient",
+    "BlockingEvents",
+    "BlockingHandle",
+    "BlockingRuns",
+    "BlockingScheduleHandle",
+    "BlockingSchedules",
+]
 
 STOP_S: Final = 10  # how long it is waited for, at most, that a loop's thread ends
 LOOKUP_THREADS_MAX: Final = 4  # names of hosts, and the import of what speaks HTTP
@@ -60,6 +69,14 @@ def _blocking(
 ) -> Callable[Concatenate[BlockingRuns, P], BlockingHandle[R, EV]]: ...
 @overload
 def _blocking(
+    method: Callable[Concatenate[Runs, P], Coroutine[Any, Any, BulkJob]],
+) -> Callable[Concatenate[BlockingRuns, P], BlockingBulkJob]: ...
+@overload
+def _blocking(
+    method: Callable[Concatenate[BulkJob, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingBulkJob, P], T]: ...
+@overload
+def _blocking(
     method: Callable[Concatenate[Runs, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[BlockingRuns, P], T]: ...
 @overload
@@ -74,12 +91,18 @@ def _blocking(
 def _blocking(
     method: Callable[Concatenate[Schedules, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[BlockingSchedules, P], T]: ...
+@overload
+def _blocking(
+    method: Callable[Concatenate[ClientEvents, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingEvents, P], T]: ...
 def _blocking(method: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
     """Return a method that makes the call of an `async` one and waits for its answer."""
 
     @functools.wraps(method)
     def call(self: _Blocking, *args: object, **kwargs: object) -> object:
         answer: object = self.client.call(lambda client: method(self.asked(client), *args, **kwargs))
+        if isinstance(answer, BulkJob):
+            return BlockingBulkJob(self.client, answer)
         return BlockingHandle(self.client, answer) if isinstance(answer, Handle) else answer
 
     call.__doc__ = (method.__doc__ or "").replace("await ", "")
@@ -176,6 +199,18 @@ class BlockingRuns:
     start = _blocking(Runs.start)
     get = _blocking(Runs.get)
     list = _blocking(Runs.list)
+    count = _blocking(Runs.count)
+    cancel_many = _blocking(Runs.cancel_many)
+    terminate_many = _blocking(Runs.terminate_many)
+    retry_many = _blocking(Runs.retry_many)
+    requeue_many = _blocking(Runs.requeue_many)
+    pause_many = _blocking(Runs.pause_many)
+    resume_many = _blocking(Runs.resume_many)
+    wake_many = _blocking(Runs.wake_many)
+
+    def bulk_job(self, job_id: str) -> BlockingBulkJob:
+        """Return a handle on a bulk job that was begun before."""
+        return BlockingBulkJob(self.client, self.client.opened().runs.bulk_job(job_id))
 
     def asked(self, client: Client) -> Runs:
         """Return what is asked in the client's thread."""
@@ -219,6 +254,34 @@ class BlockingSchedules:
     def asked(self, client: Client) -> Schedules:
         """Return what is asked in the client's thread."""
         return client.schedules
+
+
+class BlockingBulkJob:
+    """A bulk job, seen from code that does not await. Made by `client.runs.cancel_many` and the like."""
+
+    def __init__(self, client: BlockingClient, job: BulkJob) -> None:
+        self.client = client
+        self.id = job.id
+
+    info = _blocking(BulkJob.info)
+    wait = _blocking(BulkJob.wait)
+
+    def asked(self, client: Client) -> BulkJob:
+        """Return what is asked in the client's thread."""
+        return client.runs.bulk_job(self.id)
+
+
+class BlockingEvents:
+    """Events for many runs at once (`client.events`). For one run: `handle.send`."""
+
+    def __init__(self, client: BlockingClient) -> None:
+        self.client = client
+
+    multicast = _blocking(ClientEvents.multicast)
+
+    def asked(self, client: Client) -> ClientEvents:
+        """Return what is asked in the client's thread."""
+        return client.events
 
 
 class BlockingClient:
@@ -274,6 +337,11 @@ class BlockingClient:
     def schedules(self) -> BlockingSchedules:
         """Schedules by name."""
         return BlockingSchedules(self)
+
+    @property
+    def events(self) -> BlockingEvents:
+        """Events for many runs at once."""
+        return BlockingEvents(self)
 
     @property
     def is_open(self) -> bool:

@@ -7,33 +7,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
+
+from msgspec.structs import replace
 
 from aiki.clock import Chance, Clock, SystemClock
 from aiki.errors import InvalidInput
 from aiki.model import payload
-from aiki.model.lifecycle import Status
 from aiki.model.payload import PAYLOAD_BYTES_MAX, Json
-from aiki.model.views import RunFilter
-from aiki.model.wire import RunOptions
+from aiki.model.wire import RunOptions, Verb
+from aiki.sdk.bulk import BulkJob, start_job
 from aiki.sdk.connection import Connection
-from aiki.sdk.convert import Seconds, instant_ms, limit_ms
-from aiki.sdk.events import Events
+from aiki.sdk.convert import Seconds, limit_ms
+from aiki.sdk.events import Event, Events
+from aiki.sdk.filters import Filters, run_filter
 from aiki.sdk.handle import Handle
 from aiki.sdk.http import HttpTransport
 from aiki.sdk.http_address import address_of
-from aiki.sdk.info import RunInfo, RunPage, run_info, run_page
+from aiki.sdk.info import RunCount, RunInfo, RunPage, run_count, run_info, run_page
+from aiki.sdk.multicast import EventOutcome, OfWorkflow, multicast
 from aiki.sdk.options import Options, with_options
 from aiki.sdk.schedule_handle import Schedules
 from aiki.sdk.serial import ANY
 from aiki.sdk.transport import Transport
 from aiki.sdk.waits import WAIT_MS
 
-__all__ = ["Client", "Runs"]
+__all__ = ["Client", "ClientEvents", "Runs"]
 
 PAGE_RUNS_MAX: Final = 500
+
+T = TypeVar("T")
 
 
 class Client:
@@ -80,6 +84,7 @@ class Client:
         self._connection: Connection | None = None
         self.runs = Runs(self)
         self.schedules = Schedules(lambda: self.connection)
+        self.events = ClientEvents(self)
 
     @property
     def is_open(self) -> bool:
@@ -130,6 +135,57 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of {self.url if self._transport is None else 'a server in this process'}>"
+
+
+class ClientEvents:
+    """Events for many runs at once (`client.events`). For one run: `handle.events`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def multicast(
+        self,
+        version: OfWorkflow,
+        event: Event[T],
+        value: T,
+        *,
+        run_ids: Sequence[str] | None = None,
+        reference_ids: Sequence[str] | None = None,
+        filter: Filters | None = None,  # noqa: A002 - the word of the contract
+        reference_id: str | None = None,
+    ) -> list[EventOutcome]:
+        """Send an event to many runs of a workflow, on whichever version they are, and return an outcome for each.
+
+        Args:
+            version: a version of the workflow.
+            event: which, as an attribute of the class that declares it.
+            value: its payload; None for `Event[None]`.
+            run_ids: the runs, by id;
+            reference_ids: or by reference id;
+            filter: or by a filter, as of `client.runs.list`: those that have ended only where it names their status.
+            reference_id: of the event: a run that was sent one with it before ignores this one, as long as it lives.
+
+        Raises:
+            InvalidInput: the workflow knows no such event.
+            NotSerializable: the value cannot be stored.
+            ValueError: it is not said which runs are meant, or in more than one way.
+
+        Example:
+            outcomes = await client.events.multicast(
+                restaurant_order_v1, RestaurantOrderEvents.kitchen_closed, None, filter={"tags": {"kitchen": "7"}}
+            )
+            print([outcome.run_id for outcome in outcomes if not outcome])
+        """
+        return await multicast(
+            self._client.connection,
+            version,
+            event,
+            value=value,
+            run_ids=run_ids,
+            reference_ids=reference_ids,
+            filters=filter,
+            reference_id=reference_id,
+        )
 
 
 class Runs:
@@ -196,50 +252,214 @@ class Runs:
     async def list(
         self,
         *,
-        workflow: str | None = None,
-        version: str | None = None,
-        status: str | Sequence[str] = (),
-        reference_id: str | None = None,
-        parent_id: str | None = None,
-        schedule: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
         cursor: str | None = None,
         limit: int = 50,
+        **filters: Unpack[Filters],
     ) -> RunPage:
-        """Return a page of runs, newest first. What is left out does not narrow.
+        """Return a page of runs, newest first.
 
         Args:
-            workflow: the workflow's name.
-            version: its version.
-            status: one status, or several.
-            reference_id: the reference id.
-            parent_id: the run that started them as children.
-            schedule: the name of the schedule that started them.
-            tags: tags that they all bear.
-            started_after: an aware moment; so is `started_before`.
-            started_before: an aware moment.
             cursor: `next_cursor` of the page before.
             limit: how many, from 1 to 500.
+            filters: which runs, as of `Filters`: workflow, version, status, reference_id, search, tags, parent_id,
+                created_after, created_before and the like. What is left out does not narrow.
 
         Raises:
             ValueError: there is no such status, a moment is naive, or `limit` is out of bounds.
+            InvalidInput: too many runs would have to be looked at.
         """
         if not 1 <= limit <= PAGE_RUNS_MAX:
             raise ValueError(f"limit is {limit}: it must be from 1 to {PAGE_RUNS_MAX:,}")
-        wanted = RunFilter(
-            namespace=self._client.namespace,
-            workflow=workflow,
-            version=version,
-            status=tuple(map(Status, (status,) if isinstance(status, str) else status)),
-            reference_id=reference_id,
-            parent_id=parent_id,
-            schedule=schedule,
-            tags=dict(tags or {}),
-            started_after_ms=None if started_after is None else instant_ms(started_after, "started_after"),
-            started_before_ms=None if started_before is None else instant_ms(started_before, "started_before"),
-            cursor=cursor,
-            limit=limit,
-        )
+        wanted = replace(run_filter(self._client.namespace, filters), cursor=cursor, limit=limit)
         return run_page(await self._client.connection.runs(wanted))
+
+    async def count(self, **filters: Unpack[Filters]) -> RunCount:
+        """Return how many runs there are, by status; the filters are those of `list`.
+
+        Raises:
+            ValueError: there is no such status, or a moment is naive.
+            InvalidInput: too many runs would have to be looked at.
+        """
+        return run_count(await self._client.connection.count(run_filter(self._client.namespace, filters)))
+
+    async def cancel_many(
+        self,
+        *,
+        run_ids: Sequence[str] | None = None,
+        everything: bool = False,
+        reason: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> BulkJob:
+        """Ask many runs to cancel, as a bulk job that the server does part by part.
+
+        Args:
+            run_ids: the runs, at most 10,000; or
+            filters: filters as of `list`. Where they name no status, those that have not ended are meant. Runs started later are not.
+            everything: needed for all runs of the namespace, where no filter narrows.
+            reason: for people; it is kept with the runs.
+
+        Raises:
+            ValueError: nothing says which runs are meant.
+            InvalidInput: an id or a filter is none.
+
+        Example:
+            job = await client.runs.cancel_many(workflow="restaurant-order", tags={"kitchen": "7"})
+            print((await job.wait()).changed)
+        """
+        return await self._many("cancel", reason, run_ids, everything=everything, filters=filters)
+
+    async def terminate_many(
+        self,
+        *,
+        run_ids: Sequence[str] | None = None,
+        everything: bool = False,
+        reason: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> BulkJob:
+        """End many runs as cancelled at once, as a bulk job that the server does part by part.
+
+        Args:
+            run_ids: the runs, at most 10,000; or
+            filters: filters as of `list`. Where they name no status, those that have not ended are meant. Runs started later are not.
+            everything: needed for all runs of the namespace, where no filter narrows.
+            reason: for people; it is kept with the runs.
+
+        Raises:
+            ValueError: nothing says which runs are meant.
+            InvalidInput: an id or a filter is none.
+
+        Example:
+            job = await client.runs.terminate_many(workflow="restaurant-order", tags={"kitchen": "7"})
+            print((await job.wait()).changed)
+        """
+        return await self._many("terminate", reason, run_ids, everything=everything, filters=filters)
+
+    async def retry_many(
+        self,
+        *,
+        run_ids: Sequence[str] | None = None,
+        everything: bool = False,
+        **filters: Unpack[Filters],
+    ) -> BulkJob:
+        """Try many failed runs again, as a bulk job that the server does part by part.
+
+        Args:
+            run_ids: the runs, at most 10,000; or
+            filters: filters as of `list`. Where they name no status, failed ones are meant. Runs started later are not.
+            everything: needed for all runs of the namespace, where no filter narrows.
+
+        Raises:
+            ValueError: nothing says which runs are meant.
+            InvalidInput: an id or a filter is none.
+
+        Example:
+            job = await client.runs.retry_many(workflow="restaurant-order", tags={"kitchen": "7"})
+            print((await job.wait()).changed)
+        """
+        return await self._many("retry", None, run_ids, everything=everything, filters=filters)
+
+    async def requeue_many(
+        self,
+        *,
+        run_ids: Sequence[str] | None = None,
+        everything: bool = False,
+        **filters: Unpack[Filters],
+    ) -> BulkJob:
+        """Put many stalled runs back into their queues, as a bulk job that the server does part by part.
+
+        Args:
+            run_ids: the runs, at most 10,000; or
+            filters: filters as of `list`. Where they name no status, stalled ones are meant. Runs started later are not.
+            everything: needed for all runs of the namespace, where no filter narrows.
+
+        Raises:
+            ValueError: nothing says which runs are meant.
+            InvalidInput: an id or a filter is none.
+
+        Example:
+            job = await client.runs.requeue_many(workflow="restaurant-order", tags={"kitchen": "7"})
+            print((await job.wait()).changed)
+        """
+        return await self._many("requeue", None, run_ids, everything=everything, filters=filters)
+
+    async def pause_many(
+        self,
+        *,
+        run_ids: Sequence[str] | None = None,
+        everything: bool = False,
+        **filters: Unpack[Filters],
+    ) -> BulkJob:
+        """Hold many runs, as a bulk job that the server does part by part.
+
+        Args:
+            run_ids: the runs, at most 10,000; or
+            filters: filters as of `list`. Where they name no status, those that go on by themselves are meant. Runs started later are not.
+            everything: needed for all runs of the namespace, where no filter narrows.
+
+        Raises:
+            ValueError: nothing says which runs are meant.
+            InvalidInput: an id or a filter is none.
+
+        Example:
+            job = await client.runs.pause_many(workflow="restaurant-order", tags={"kitchen": "7"})
+            print((await job.wait()).changed)
+        """
+        return await self._many("pause", None, run_ids, everything=everything, filters=filters)
+
+    async def resume_many(
+        self,
+        *,
+        run_ids: Sequence[str] | None = None,
+        everything: bool = False,
+        **filters: Unpack[Filters],
+    ) -> BulkJob:
+        """Let many paused runs go on, as a bulk job that the server does part by part.
+
+        Args:
+            run_ids: the runs, at most 10,000; or
+            filters: filters as of `list`. Where they name no status, paused ones are meant. Runs started later are not.
+            everything: needed for all runs of the namespace, where no filter narrows.
+
+        Raises:
+            ValueError: nothing says which runs are meant.
+            InvalidInput: an id or a filter is none.
+
+        Example:
+            job = await client.runs.resume_many(workflow="restaurant-order", tags={"kitchen": "7"})
+            print((await job.wait()).changed)
+        """
+        return await self._many("resume", None, run_ids, everything=everything, filters=filters)
+
+    async def wake_many(
+        self,
+        *,
+        run_ids: Sequence[str] | None = None,
+        everything: bool = False,
+        **filters: Unpack[Filters],
+    ) -> BulkJob:
+        """End what many runs sleep in, as a bulk job that the server does part by part.
+
+        Args:
+            run_ids: the runs, at most 10,000; or
+            filters: filters as of `list`. Where they name no status, those that go on by themselves are meant. Runs started later are not.
+            everything: needed for all runs of the namespace, where no filter narrows.
+
+        Raises:
+            ValueError: nothing says which runs are meant.
+            InvalidInput: an id or a filter is none.
+
+        Example:
+            job = await client.runs.wake_many(workflow="restaurant-order", tags={"kitchen": "7"})
+            print((await job.wait()).changed)
+        """
+        return await self._many("wake", None, run_ids, everything=everything, filters=filters)
+
+    async def _many(
+        self, verb: Verb, reason: str | None, run_ids: Sequence[str] | None, *, everything: bool, filters: Filters
+    ) -> BulkJob:
+        connection = self._client.connection
+        return await start_job(connection, verb, reason=reason, run_ids=run_ids, everything=everything, filters=filters)
+
+    def bulk_job(self, job_id: str) -> BulkJob:
+        """Return a handle on a bulk job that was begun before."""
+        return BulkJob(self._client.connection, job_id)

@@ -15,6 +15,7 @@ from msgspec import Raw
 from aiki.clock import Chance, Clock
 from aiki.errors import RunNotFound, ScheduleNotFound, Unavailable
 from aiki.model.ids import event_id
+from aiki.model.many import JobView, Multicast, MulticastAnswer, StartJob
 from aiki.model.run import RunEnd
 from aiki.model.schedule import (
     ActivateSchedule,
@@ -25,7 +26,7 @@ from aiki.model.schedule import (
     ScheduleStanding,
     ScheduleVerb,
 )
-from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.views import RunCount, RunFilter, RunInfo, RunPage, WorkersView, WorkflowsView
 from aiki.model.wire import (
     Control,
     Finished,
@@ -134,6 +135,30 @@ class Connection:
         _refuse_in_workflow()
         return _standing(await self._sends.call(event))
 
+    async def multicast(self, request: Multicast) -> MulticastAnswer:
+        """Send an event to many runs, and return what became of it at each."""
+        _refuse_in_workflow()
+        return await self.repeat(lambda: self.transport.multicast(request))
+
+    async def start_job(self, request: StartJob) -> JobView:
+        """Begin a bulk job."""
+        _refuse_in_workflow()
+        return await self.repeat(lambda: self.transport.start_job(request))
+
+    async def job(self, job_id: str, *, wait_ms: int = 0) -> JobView:
+        """Return a bulk job; where it is to be waited for, once it is done, or after `wait_ms`.
+
+        Raises:
+            RunNotFound: there is no such job.
+        """
+        _refuse_in_workflow()
+        found = await self.repeat(
+            lambda: self.transport.job(self.namespace, job_id, wait_ms=wait_ms), answer_ms=wait_ms
+        )
+        if found is None:
+            raise RunNotFound(f"there is no bulk job {job_id} in namespace {self.namespace}", job_id=job_id)
+        return found
+
     async def control(self, run_id: str, verb: Verb, *, reason: str | None = None) -> Standing:
         """Ask something of a run (cancel, pause, retry, ...); where nothing is there to do it changes nothing.
 
@@ -193,6 +218,21 @@ class Connection:
         """Return a page of runs, newest first."""
         _refuse_in_workflow()
         return await self.repeat(lambda: self.transport.list(wanted))
+
+    async def count(self, wanted: RunFilter) -> RunCount:
+        """Return how many runs there are, by status."""
+        _refuse_in_workflow()
+        return await self.repeat(lambda: self.transport.count(wanted))
+
+    async def workers(self) -> WorkersView:
+        """Return the workers that are there."""
+        _refuse_in_workflow()
+        return await self.repeat(lambda: self.transport.workers(self.namespace))
+
+    async def workflows(self) -> WorkflowsView:
+        """Return the versions of workflows that are known."""
+        _refuse_in_workflow()
+        return await self.repeat(lambda: self.transport.workflows(self.namespace))
 
     async def value(self, run_id: str, name: str) -> Raw | None:
         """Return what a run published under a name, or None."""

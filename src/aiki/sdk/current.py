@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiki.model.payload import Json
+from aiki.model.wire import PROGRESS_BYTES_MAX
 from aiki.sdk.client import Client
 from aiki.sdk.here import owner, set_owner
 from aiki.sdk.run import Run
@@ -58,12 +59,13 @@ class TaskContext:
         """Report how far the attempt is. People see it while it runs; it is not stored.
 
         Args:
-            progress: anything that JSON can say.
+            progress: anything that JSON can say, in at most 16 KiB.
 
         Raises:
             NotSerializable: JSON cannot say it.
+            PayloadTooLarge: it is longer.
         """
-        self._report(ANY.encode(progress, what="the progress"))
+        self._report(ANY.encode(progress, limit_bytes=PROGRESS_BYTES_MAX, what="the progress"))
 
     def __repr__(self) -> str:
         return f"<attempt {self.attempt} of task {self.name} in run {self.run_id}>"

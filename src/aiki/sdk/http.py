@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Raw
 
 from aiki.errors import RunNotFound, ScheduleNotFound, Unavailable
+from aiki.model.many import JobView, Multicast, MulticastAnswer, StartJob
 from aiki.model.schedule import ActivateSchedule, ScheduleInfo, SchedulePage, ScheduleRequest, ScheduleStanding
-from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.views import RunCount, RunFilter, RunInfo, RunPage, WorkersView, WorkflowsView
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -63,6 +64,12 @@ _COMMITTED: Final = msgspec.json.Decoder(list[CommitAnswer])
 _WAITED: Final = msgspec.json.Decoder(WaitAnswer)
 _INFO: Final = msgspec.json.Decoder(RunInfo)
 _PAGE: Final = msgspec.json.Decoder(RunPage)
+_FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
+_JOB: Final = msgspec.json.Decoder(JobView)
+_MULTICAST: Final = msgspec.json.Decoder(MulticastAnswer)
+_COUNT: Final = msgspec.json.Decoder(RunCount)
+_WORKERS: Final = msgspec.json.Decoder(WorkersView)
+_WORKFLOWS: Final = msgspec.json.Decoder(WorkflowsView)
 _RAW: Final = msgspec.json.Decoder(Raw)
 _SCHEDULE: Final = msgspec.json.Decoder(ScheduleInfo)
 _SCHEDULES: Final = msgspec.json.Decoder(SchedulePage)
@@ -125,6 +132,35 @@ class HttpTransport:
         """Send many events; one answer for each, in order."""
         return await self._many("/v1/events", events, _STANDINGS)
 
+    async def multicast(self, request: Multicast) -> MulticastAnswer:
+        """Send an event to many runs, and return what became of it at each."""
+        asked = _FIELDS.decode(_ENCODER.encode(request))
+        del asked["name"]
+        if request.filter is not None:
+            asked["filter"] = Raw(_ENCODER.encode(_filter_body(request.filter, paged=True)))
+        body = _ENCODER.encode(asked)
+        answer = await self._ask("POST", f"/v1/events/{_segment(request.name)}", body=body)
+        return decoded(answer, _MULTICAST, url=self.url)
+
+    async def start_job(self, request: StartJob) -> JobView:
+        """Begin a bulk job."""
+        asked = _FIELDS.decode(_ENCODER.encode(request))
+        del asked["verb"]
+        if request.filter is not None:
+            asked["filter"] = Raw(_ENCODER.encode(_filter_body(request.filter)))
+            asked["everything"] = Raw(b"true")  # who calls from Python has said so already
+        answer = await self._ask("POST", f"/v1/runs/{request.verb}", body=_ENCODER.encode(asked))
+        return decoded(answer, _JOB, url=self.url)
+
+    async def job(self, namespace: str, job_id: str, *, wait_ms: int = 0) -> JobView | None:
+        """Return a bulk job, or None; where it is to be waited for, once it is done, or after `wait_ms`."""
+        asked = {"namespace": namespace, "wait": str(wait_ms / MS_PER_S)}
+        path = f"/v1/bulk-jobs/{_segment(job_id)}?{urlencode(asked)}"
+        try:
+            return decoded(await self._ask("GET", path, answer_ms=wait_ms), _JOB, url=self.url)
+        except RunNotFound:
+            return None
+
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
         """Ask something of many runs: cancel, pause, retry, ...; one answer for each, in order."""
         return await self._many("/v1/controls", requests, _STANDINGS)
@@ -142,6 +178,21 @@ class HttpTransport:
         """Return the run that bears a reference id, or None."""
         asked = {"namespace": namespace, "workflow": workflow, "reference_id": reference_id}
         return await self._found("/v1/runs/by-reference", asked, _INFO)
+
+    async def count(self, runs: RunFilter) -> RunCount:
+        """Return how many runs there are, by status."""
+        asked = _asked(runs)
+        for of_a_page in ("cursor", "limit"):
+            asked.pop(of_a_page, None)
+        return await self._get("/v1/runs/count", asked, _COUNT)
+
+    async def workers(self, namespace: str) -> WorkersView:
+        """Return the workers that are there."""
+        return await self._get("/v1/workers", {"namespace": namespace}, _WORKERS)
+
+    async def workflows(self, namespace: str) -> WorkflowsView:
+        """Return the versions of workflows that are known."""
+        return await self._get("/v1/workflows", {"namespace": namespace}, _WORKFLOWS)
 
     async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
         """Return what a run published under `name`, or None."""
@@ -276,11 +327,22 @@ class HttpTransport:
 
     async def list(self, runs: RunFilter) -> RunPage:
         """Return a page of runs."""
-        asked: dict[str, object] = msgspec.to_builtins(runs)  # what is at its default is left out
-        asked["namespace"] = runs.namespace
-        asked["tag"] = [f"{name}:{value}" for name, value in runs.tags.items()]
-        asked.pop("tags", None)
-        return await self._get("/v1/runs", asked, _PAGE)
+        return await self._get("/v1/runs", _asked(runs), _PAGE)
+
+
+def _filter_body(runs: RunFilter, *, paged: bool = False) -> dict[str, object]:
+    """Return a filter as a body has it: the namespace is said once, beside it."""
+    left_out = {"namespace"} if paged else {"namespace", "cursor", "limit"}
+    return {name: value for name, value in msgspec.to_builtins(runs).items() if name not in left_out}
+
+
+def _asked(runs: RunFilter) -> dict[str, object]:
+    """Return a filter as the query of an address: what is at its default is left out."""
+    asked: dict[str, object] = msgspec.to_builtins(runs)
+    asked["namespace"] = runs.namespace
+    asked["tag"] = [f"{name}:{value}" for name, value in runs.tags.items()]
+    asked.pop("tags", None)
+    return asked
 
 
 def _flat(request: ActivateSchedule) -> dict[str, object]:

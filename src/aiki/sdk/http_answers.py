@@ -22,6 +22,7 @@ CODES: Final[Mapping[str, str]] = {  # what only HTTP knows, as the error that a
     "forbidden": Unauthorized.code,
     "body_too_large": PayloadTooLarge.code,
     "value_not_found": RunNotFound.code,
+    "job_not_found": RunNotFound.code,
     "request_timeout": Unavailable.code,
 }
 

@@ -16,7 +16,17 @@ from aiki.model.journal import Failure
 from aiki.model.payload import Json
 from aiki.sdk.convert import instant_of
 
-__all__ = ["ErrorInfo", "RunInfo", "RunPage", "WaitInfo", "run_info", "run_page"]
+__all__ = [
+    "ErrorInfo",
+    "ExecutingInfo",
+    "RunCount",
+    "RunInfo",
+    "RunPage",
+    "WaitInfo",
+    "run_count",
+    "run_info",
+    "run_page",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,22 @@ class WaitInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutingInfo:
+    """An attempt of a task that is under way, as its worker said last.
+
+    Attributes:
+        task: the call, cut short.
+        attempt: which, from 1, since `since`.
+        progress: what it reported with `current_task().heartbeat(progress)`.
+    """
+
+    task: str
+    attempt: int
+    since: datetime
+    progress: Json = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunInfo:
     """A run as it stood when it was asked for.
 
@@ -68,7 +94,7 @@ class RunInfo:
         parent_id: the run that started it as a child; `root_id` the first of that line.
         attempt: of the whole run, from 1; `chapter` counts `continue_as_new`.
         waits: what it waits for, oldest first.
-        worker: who has it.
+        worker: who has it, and `executing` what it does for the run now.
         cancel_requested: whether somebody asked it to cancel.
         next_at: when the clock looks at it next.
         input: its arguments by parameter name; `output` its result; both None in lists.
@@ -102,6 +128,7 @@ class RunInfo:
     error: ErrorInfo | None
     warnings: tuple[str, ...]
     schedule: str | None = None
+    executing: tuple[ExecutingInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +137,19 @@ class RunPage:
 
     runs: tuple[RunInfo, ...]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunCount:
+    """How many runs there are: `total`, and of each status that any is in."""
+
+    total: int
+    by_status: dict[str, int]
+
+
+def run_count(found: views.RunCount) -> RunCount:
+    """Return what the server counted."""
+    return RunCount(found.total, {status.value: number for status, number in sorted(found.by_status.items())})
 
 
 def run_info(found: views.RunInfo) -> RunInfo:
@@ -141,6 +181,10 @@ def run_info(found: views.RunInfo) -> RunInfo:
         error=_error_info(found.error),
         warnings=found.warnings,
         schedule=found.schedule,
+        executing=tuple(
+            ExecutingInfo(line.task, line.attempt, instant_of(line.since_ms), _plain(line.progress))
+            for line in found.executing
+        ),
     )
 
 

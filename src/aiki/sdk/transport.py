@@ -8,8 +8,9 @@ from typing import Protocol
 
 from msgspec import Raw
 
+from aiki.model.many import JobView, Multicast, MulticastAnswer, StartJob
 from aiki.model.schedule import ActivateSchedule, ScheduleInfo, SchedulePage, ScheduleRequest, ScheduleStanding
-from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.views import RunCount, RunFilter, RunInfo, RunPage, WorkersView, WorkflowsView
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -42,6 +43,18 @@ class ClientTransport(Protocol):
         """Send many events; one answer for each, in order."""
         ...
 
+    async def multicast(self, request: Multicast) -> MulticastAnswer:
+        """Send an event to many runs, and return what became of it at each."""
+        ...
+
+    async def start_job(self, request: StartJob) -> JobView:
+        """Begin a bulk job."""
+        ...
+
+    async def job(self, namespace: str, job_id: str, *, wait_ms: int = 0) -> JobView | None:
+        """Return a bulk job, or None; where it is to be waited for, once it is done, or after `wait_ms`."""
+        ...
+
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
         """Ask something of many runs: cancel, pause, retry, ...; one answer for each, in order."""
         ...
@@ -60,6 +73,18 @@ class ClientTransport(Protocol):
 
     async def list(self, runs: RunFilter) -> RunPage:
         """Return a page of runs."""
+        ...
+
+    async def count(self, runs: RunFilter) -> RunCount:
+        """Return how many runs there are, by status."""
+        ...
+
+    async def workers(self, namespace: str) -> WorkersView:
+        """Return the workers that are there."""
+        ...
+
+    async def workflows(self, namespace: str) -> WorkflowsView:
+        """Return the versions of workflows that are known."""
         ...
 
     async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:

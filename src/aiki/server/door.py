@@ -4,16 +4,19 @@ The rule: what passes here can be stored, and what does not is refused with what
 Nothing is refused here for what the rows say: that is the engine's to judge.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Raw
 
 from aiki.config import Config
 from aiki.errors import AikiError, InvalidInput
 from aiki.model import retry
 from aiki.model.ids import check_id
+from aiki.model.many import JOB_IDS_MAX, Multicast, StartJob
 from aiki.model.payload import check, check_name
+from aiki.model.views import RunFilter
 from aiki.model.wire import (
     PRIORITY_MAX,
     TAGS_MAX,
@@ -75,11 +78,68 @@ class Door:
         check_name(event.name, "an event's name")
         self._payload(event.payload, f"the event {event.name}")
 
+    def multicast(self, request: Multicast) -> None:
+        """Judge an event for many runs; raises as `start`."""
+        check_name(request.namespace, "the namespace")
+        check_id(request.id, "id")
+        check_name(request.name, "an event's name")
+        self._payload(request.payload, f"the event {request.name}")
+        if request.reference_id is not None:
+            check_name(request.reference_id, "reference_id")
+        self.meant(request.run_ids, request.reference_ids, runs=request.filter)
+
+    def job(self, request: StartJob) -> None:
+        """Judge a bulk job; raises as `start`."""
+        check_id(request.id, "id")
+        check_name(request.namespace, "the namespace")
+        _check_text(request.reason, "reason")
+        if bool(request.run_ids) is (request.filter is not None):
+            raise InvalidInput("say which runs are meant by one of run_ids or filter", path="$")
+        if len(request.run_ids) > JOB_IDS_MAX:
+            raise InvalidInput(
+                f"{len(request.run_ids):,} run_ids in one job; the limit is {JOB_IDS_MAX:,}. Use a filter, or several jobs.",
+                path="run_ids",
+            )
+        for run_id in request.run_ids:
+            check_id(run_id, "run_ids")
+        if request.filter is not None:
+            self.filter(request.filter)
+
+    def meant(self, run_ids: Sequence[str], reference_ids: Sequence[str], *, runs: RunFilter | None) -> None:
+        """Judge by which of three ways many runs are named; raises as `start`."""
+        if bool(run_ids) + bool(reference_ids) + (runs is not None) != 1:
+            raise InvalidInput("say which runs are meant by one of run_ids, reference_ids or filter", path="$")
+        self.count(run_ids, "run_ids")
+        self.count(reference_ids, "reference_ids")
+        for reference_id in reference_ids:
+            check_name(reference_id, "a reference id")
+        if runs is not None:
+            self.filter(runs)
+
     def control(self, request: Control) -> None:
         """Judge a request; raises as `start`."""
         check_id(request.run_id, "run_id")
         check_id(request.message_id, "message_id")
         _check_text(request.reason, "reason")
+
+    def filter(self, runs: RunFilter) -> None:
+        """Judge which runs are meant; raises as `start`."""
+        check_name(runs.namespace, "the namespace")
+        for what, name in (
+            ("workflow", runs.workflow),
+            ("version", runs.version),
+            ("reference_id", runs.reference_id),
+            ("search", runs.search),
+            ("schedule", runs.schedule),
+        ):
+            if name is not None:
+                check_name(name, what)
+        if runs.parent_id is not None:
+            check_id(runs.parent_id, "parent_id")
+        _check_tags(runs.tags)
+        for name, moment_ms in msgspec.structs.asdict(runs).items():
+            if name.endswith("_ms") and moment_ms is not None:
+                _check_moment(moment_ms, name.removesuffix("_ms"))
 
     def announce(self, announce: Announce) -> None:
         """Judge a worker that introduces itself; raises as `start`."""
@@ -144,11 +204,7 @@ def _check_options(options: RunOptions) -> None:
         check_name(options.reference_id, "reference_id")
     if options.pool:
         check_name(options.pool, "a pool's name")
-    if len(options.tags) > TAGS_MAX:
-        raise InvalidInput(f"a run has {len(options.tags)} tags; the limit is {TAGS_MAX}", path="tags")
-    for name, value in options.tags.items():
-        check_name(name, "a tag's name")
-        _check_text(value, f"the tag {name}")
+    _check_tags(options.tags)
     if not -PRIORITY_MAX <= options.priority <= PRIORITY_MAX:
         raise InvalidInput(f"priority is {options.priority:,}, beyond {PRIORITY_MAX:,}", path="priority")
     try:
@@ -160,8 +216,21 @@ def _check_options(options: RunOptions) -> None:
         ("delay", options.delay_ms),
         ("timeout", options.timeout_ms),
     ):
-        if moment_ms is not None and not 0 <= moment_ms <= MOMENT_MS_MAX:
-            raise InvalidInput(f"{what} is {moment_ms} ms, and must be from 0 to {MOMENT_MS_MAX}", path=what)
+        if moment_ms is not None:
+            _check_moment(moment_ms, what)
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    if len(tags) > TAGS_MAX:
+        raise InvalidInput(f"a run has {len(tags)} tags; the limit is {TAGS_MAX}", path="tags")
+    for name, value in tags.items():
+        check_name(name, "a tag's name")
+        _check_text(value, f"the tag {name}")
+
+
+def _check_moment(moment_ms: int, what: str) -> None:
+    if not 0 <= moment_ms <= MOMENT_MS_MAX:
+        raise InvalidInput(f"{what} is {moment_ms} ms, and must be from 0 to {MOMENT_MS_MAX}", path=what)
 
 
 def _check_text(text: str | None, what: str, *, chars_max: int = TEXT_CHARS_MAX) -> None:

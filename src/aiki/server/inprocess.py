@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Raw
 
+from aiki.model.many import JobView, Multicast, MulticastAnswer, StartJob, job_view
 from aiki.model.schedule import ActivateSchedule, ScheduleInfo, SchedulePage, ScheduleRequest, ScheduleStanding
-from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.views import RunCount, RunFilter, RunInfo, RunPage, WorkersView, WorkflowsView
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -45,6 +46,19 @@ class InProcessTransport:
         """Send many events; one answer for each, in order."""
         return await self._service().send(events)
 
+    async def multicast(self, request: Multicast) -> MulticastAnswer:
+        """Send an event to many runs, and return what became of it at each."""
+        return await self._service().many.multicast(request)
+
+    async def start_job(self, request: StartJob) -> JobView:
+        """Begin a bulk job."""
+        return job_view(await self._service().bulk.start(request))
+
+    async def job(self, namespace: str, job_id: str, *, wait_ms: int = 0) -> JobView | None:
+        """Return a bulk job, or None; where it is to be waited for, once it is done, or after `wait_ms`."""
+        job = await self._service().bulk.job(namespace, job_id, wait_ms=wait_ms)
+        return None if job is None else job_view(job)
+
     async def control(self, requests: Sequence[Control]) -> list[Standing]:
         """Ask something of many runs: cancel, pause, retry, ...; one answer for each, in order."""
         return await self._service().control(requests)
@@ -60,6 +74,18 @@ class InProcessTransport:
     async def by_reference(self, namespace: str, workflow: str, reference_id: str) -> RunInfo | None:
         """Return the run that bears a reference id, or None."""
         return await self._service().by_reference(namespace, workflow, reference_id)
+
+    async def count(self, runs: RunFilter) -> RunCount:
+        """Return how many runs there are, by status."""
+        return await self._service().count(runs)
+
+    async def workers(self, namespace: str) -> WorkersView:
+        """Return the workers that are there."""
+        return self._service().overview.workers(namespace)
+
+    async def workflows(self, namespace: str) -> WorkflowsView:
+        """Return the versions of workflows that are known."""
+        return await self._service().overview.workflows(namespace)
 
     async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
         """Return what a run published under `name`, or None."""

@@ -22,6 +22,7 @@ from aiki.engine.commands import (
     Answer,
     Ask,
     AskSchedule,
+    BeginJob,
     Command,
     CommitTurn,
     DeleteRun,
@@ -38,12 +39,14 @@ from aiki.engine.commands import (
     Send,
     StallUndelivered,
     Start,
+    StepJob,
     Tick,
 )
 from aiki.engine.decide import decide
 from aiki.engine.dispatch import assign
 from aiki.engine.keys import keys_of
 from aiki.errors import AikiError, InvalidInput, Unavailable
+from aiki.model.many import BulkJob
 from aiki.model.schedule import ScheduleStanding
 from aiki.model.wire import CommitAnswer, Problem, Standing, Started
 from aiki.model.working_set import Keys, WorkingSet
@@ -125,6 +128,10 @@ class Pipeline:
     async def ask(self, command: Activate | AskSchedule | Tick | Disable) -> ScheduleStanding: ...
     @overload
     async def ask(self, command: HandBackRuns | SayGoodbye | ExpireSession | ForgetSession) -> Returned: ...
+    @overload
+    async def ask(self, command: BeginJob) -> BulkJob: ...
+    @overload
+    async def ask(self, command: StepJob) -> BulkJob | None: ...
     async def ask(self, command: Command) -> Answer:
         """Return the answer to a command, once it is durable.
 

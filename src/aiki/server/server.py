@@ -202,7 +202,8 @@ class Server:
     async def step(self) -> None:
         """Do everything that is due and everything that waits, until nothing is. For servers made with `is_stepped`."""
         for _ in range(STEPS_MAX):
-            if await self.complete(self.alarms.step()) > 0:
+            has_jobs = await self.complete(self.service.bulk.step())
+            if await self.complete(self.alarms.step()) > 0 and not has_jobs:
                 await self.complete(self.retention.step())
                 return
         raise AssertionError(f"alarms are still due after {STEPS_MAX:,} steps")
@@ -228,6 +229,7 @@ class Server:
         await self.alarms.open(is_embedded=is_embedded)
         self._start(self.alarms.run(), "alarms")
         self._start(self.retention.run(), "retention")
+        self._start(self.service.bulk.run(), "bulk")
         self._start(self.neighbours.listen(), "hints")
         self._start(self.neighbours.look(), "neighbours")
         _log.info("server %s serves %s", self.id, self.store.name)

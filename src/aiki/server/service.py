@@ -28,7 +28,7 @@ from aiki.engine.commands import (
 )
 from aiki.errors import AikiError, Fenced, RunNotFound, Unavailable
 from aiki.model.lifecycle import TERMINAL, Status
-from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.views import RunCount, RunFilter, RunInfo, RunPage
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -48,10 +48,13 @@ from aiki.model.wire import (
     WaitAnswer,
     WaitRequest,
 )
+from aiki.server.bulk import Bulk
 from aiki.server.contracts import Contracts
 from aiki.server.dispatch import Dispatch
 from aiki.server.door import Door, problem_of
 from aiki.server.live import Live, Reader
+from aiki.server.many import Many
+from aiki.server.overview import Overview
 from aiki.server.pipeline import Pipeline
 from aiki.server.roster import Roster
 from aiki.server.schedules import ScheduleService
@@ -98,6 +101,9 @@ class Service:
         self._config = config
         self._door = Door(config)
         self.schedules = ScheduleService(store, pipeline, contracts=contracts, config=config)
+        self.bulk = Bulk(store, pipeline, door=self._door, clock=clock, config=config)
+        self.many = Many(store, self._door, send=self.send)
+        self.overview = Overview(store, roster=roster, clock=clock)
 
     # -------------------------------------------------------------------------------------------------------- clients
 
@@ -160,15 +166,24 @@ class Service:
 
     async def list_runs(self, runs: RunFilter) -> RunPage:
         """Return a page of runs."""
+        self._door.filter(runs)
         return await self._store.list_runs(runs)
+
+    async def count(self, runs: RunFilter) -> RunCount:
+        """Return how many runs there are, by status."""
+        self._door.filter(runs)
+        by_status = await self._store.count(runs)
+        return RunCount(sum(by_status.values()), by_status)
 
     async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
         """Return what a run published under `name`, or None."""
         return await self._store.value(namespace, run_id, name)
 
-    async def journal(self, namespace: str, run_id: str, after_seq: int) -> JournalPage:
-        """Return a page of a run's journal, for people."""
-        page = await self._store.journal(namespace, run_id, after_seq=after_seq)
+    async def journal(
+        self, namespace: str, run_id: str, after_seq: int, *, chapter: int | None = None, attempt: int | None = None
+    ) -> JournalPage:
+        """Return a page of a run's journal, for people: of its current chapter and attempt, or of others."""
+        page = await self._store.journal(namespace, run_id, after_seq=after_seq, chapter=chapter, attempt=attempt)
         if page is None:
             why = f"there is no run {run_id} in this namespace"
             return JournalPage(run_id, 0, problem=Problem(RunNotFound.code, why, {"run_id": run_id}))
@@ -192,13 +207,14 @@ class Service:
     async def poll(self, request: PollRequest) -> PollAnswer:
         """Renew a session, compare what is held, wait for work."""
         self._door.count(request.found, "found runs")
-        self._roster.renew(request.session_id)
+        is_known = self._roster.heard(request)
         poll = self._dispatch.open(request)
         try:
             if not poll.answer.done():
                 decided = self._pipeline.submit(Poll(request, self._config.lease_ms))
                 decided.add_done_callback(lambda decided: self._dispatch.fail(poll, decided))
-            return await poll.answer
+            answer = await poll.answer
+            return answer if is_known else replace(answer, introduce=True)
         finally:
             self._dispatch.forget(poll)
 
@@ -308,8 +324,11 @@ class Service:
         return replace(started, warnings=warnings) if warnings else started
 
     def _noted(self, info: RunInfo | None) -> RunInfo | None:
-        """Add what people should know of a run: that nobody serves it."""
-        if info is None or info.status in TERMINAL or info.status in (Status.RUNNING, Status.PAUSED):
+        """Add what people should know of a run: that nobody serves it, or what is executed for it."""
+        if info is not None and info.status is Status.RUNNING:
+            executing = self._roster.executing(info.id)
+            return replace(info, executing=executing) if executing else info
+        if info is None or info.status in TERMINAL or info.status is Status.PAUSED:
             return info
         warnings = self._roster.warnings(info.namespace, info.workflow, version=info.version, pool=info.pool)
         return replace(info, warnings=warnings) if warnings else info

@@ -5,7 +5,7 @@ The rule: an estimate, from below; what is small for every command is left out.
 
 from typing import Final
 
-from aiki.engine.commands import Activate, Command, CommitTurn, Send, Start
+from aiki.engine.commands import Activate, Command, CommitTurn, Send, Start, StepJob
 from aiki.model.wire import Commit
 
 __all__ = ["weight_bytes"]
@@ -25,6 +25,8 @@ def weight_bytes(command: Command) -> int:
             return COMMAND_BYTES + len(request.definition.input)
         case CommitTurn(commit):
             return COMMAND_BYTES + _commit_bytes(commit)
+        case StepJob(_, _, requests):
+            return COMMAND_BYTES * (1 + len(requests))
         case _:
             return COMMAND_BYTES
 

@@ -12,9 +12,20 @@ from msgspec import Raw, Struct
 from aiki.clock import Clock
 from aiki.model.journal import EMPTY, Entry, Mail, Wait
 from aiki.model.lifecycle import Status
+from aiki.model.many import BulkJob
 from aiki.model.run import Queue
 from aiki.model.schedule import ScheduleName, ScheduleRow, StartedTick
-from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.views import (
+    Bucket,
+    HistoryPage,
+    InboxPage,
+    QueueDepth,
+    RunFilter,
+    RunInfo,
+    RunPage,
+    ValuesPage,
+    VersionView,
+)
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History, Keys, WorkingSet
 
@@ -156,24 +167,62 @@ class Store(Protocol):
         """Return the run that bears a reference id."""
         ...
 
+    async def ids_by_reference(self, namespace: str, workflow: str, reference_ids: Collection[str]) -> dict[str, str]:
+        """Return the runs of a workflow that bear reference ids, by these; unknown ones are left out."""
+        ...
+
     async def list_runs(self, runs: RunFilter) -> RunPage:
         """Return a page of runs, newest first.
 
         Raises:
-            InvalidInput: the cursor or the limit is none.
+            InvalidInput: the cursor or the limit is none, or too many runs would have to be looked at.
         """
         ...
 
     async def count(self, runs: RunFilter) -> dict[Status, int]:
-        """Return how many runs there are, by status."""
+        """Return how many runs there are, by status.
+
+        Raises:
+            InvalidInput: too many runs would have to be looked at.
+        """
         ...
 
     async def value(self, namespace: str, run_id: str, name: str) -> Raw | None:
         """Return what a run published under a name."""
         ...
 
-    async def journal(self, namespace: str, run_id: str, *, after_seq: int) -> JournalPage | None:
-        """Return a page of the journal of a run's current attempt and chapter."""
+    async def journal(
+        self, namespace: str, run_id: str, *, after_seq: int, chapter: int | None = None, attempt: int | None = None
+    ) -> JournalPage | None:
+        """Return a page of the journal of a run: of its current chapter and attempt, or of others."""
+        ...
+
+    async def moves(self, namespace: str, run_id: str, *, after: int, limit: int) -> HistoryPage | None:
+        """Return how a run came to where it stands, oldest first, after the move of that number."""
+        ...
+
+    async def inbox(self, namespace: str, run_id: str, *, after: int, limit: int, unread: bool) -> InboxPage | None:
+        """Return what a run was sent, oldest first, after the message of that number: all, or what it has not read."""
+        ...
+
+    async def published(self, namespace: str, run_id: str, *, after: str, limit: int) -> ValuesPage | None:
+        """Return what a run has published, by name, after that name."""
+        ...
+
+    async def versions_counted(self, namespace: str) -> dict[tuple[str, str], dict[Status, int]]:
+        """Return how many runs of each workflow and version there are, by status. It looks at all of them."""
+        ...
+
+    async def queue_depths(self, namespace: str, *, limit: int) -> list[QueueDepth]:
+        """Return the queues in which most runs wait, the fullest first. It looks at all queued runs."""
+        ...
+
+    async def buckets(self, namespace: str, *, from_ms: int, bucket_ms: int, count: int) -> list[Bucket]:
+        """Return what happened in each of `count` parts of a window. It looks at all runs of the window."""
+        ...
+
+    async def announced(self, namespace: str, *, limit: int) -> list[VersionView]:
+        """Return what workers have announced, by workflow and version."""
         ...
 
     async def history(self, run_id: str) -> list[History]:
@@ -188,7 +237,23 @@ class Store(Protocol):
         """Return a schedule, and at most `limit` runs that it has started last, newest first."""
         ...
 
+    async def job(self, namespace: str, job_id: str) -> BulkJob | None:
+        """Return a bulk job."""
+        ...
+
+    async def jobs(self, namespace: str, *, cursor: str | None, limit: int) -> tuple[list[BulkJob], str | None]:
+        """Return a page of bulk jobs, the newest first, and where the next begins.
+
+        Raises:
+            InvalidInput: the cursor is none.
+        """
+        ...
+
     # ---------------------------------------------------------------------------------------- reads for the server
+
+    async def open_jobs(self, *, limit: int) -> list[BulkJob]:
+        """Return bulk jobs that are not done, the oldest first."""
+        ...
 
     async def ends(self, namespace: str, run_ids: Collection[str]) -> dict[str, Finished | None]:
         """Return how runs ended, None for those that have not; unknown runs are left out."""

@@ -53,6 +53,10 @@ def load(connection: sqlite3.Connection, keys: Keys, *, clock: Clock) -> Working
     if keys.sessions:
         for row in execute(LOAD["sessions"], {"ids": _json(keys.sessions)}):
             ws.sessions[row[0]] = rows.session_of(row)
+    if keys.jobs:
+        for row in execute(LOAD["jobs"], {"ids": _json(keys.jobs)}):
+            job = rows.job_of(row)
+            ws.jobs[job.request.id] = job
     _load_mail(connection, ws, keys)
     _load_waits(connection, ws, keys)
     for run_id in keys.journals & ws.runs.keys():

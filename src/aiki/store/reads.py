@@ -10,12 +10,23 @@ from typing import TypeVar
 from msgspec import Raw
 
 from aiki.model.lifecycle import Status
+from aiki.model.many import BulkJob
 from aiki.model.run import Queue
 from aiki.model.schedule import ScheduleName, ScheduleRow, StartedTick
-from aiki.model.views import RunFilter, RunInfo, RunPage
+from aiki.model.views import (
+    Bucket,
+    HistoryPage,
+    InboxPage,
+    QueueDepth,
+    RunFilter,
+    RunInfo,
+    RunPage,
+    ValuesPage,
+    VersionView,
+)
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History
-from aiki.store import reading
+from aiki.store import overview, reading
 from aiki.store.base import DueRun, EndedRun, WaitingRun
 from aiki.store.reading import Reading
 
@@ -41,6 +52,10 @@ class Reads(ABC):
         """Return the run that bears a reference id."""
         return await self._read(reading.by_reference(namespace, workflow, reference_id))
 
+    async def ids_by_reference(self, namespace: str, workflow: str, reference_ids: Collection[str]) -> dict[str, str]:
+        """Return the runs of a workflow that bear reference ids, by these."""
+        return await self._read(reading.ids_by_reference(namespace, workflow, reference_ids))
+
     async def list_runs(self, runs: RunFilter) -> RunPage:
         """Return a page of runs, newest first."""
         return await self._read(reading.list_runs(runs))
@@ -53,9 +68,41 @@ class Reads(ABC):
         """Return what a run published under a name."""
         return await self._read(reading.value(namespace, run_id, name=name))
 
-    async def journal(self, namespace: str, run_id: str, *, after_seq: int) -> JournalPage | None:
-        """Return a page of the journal of a run's current attempt and chapter."""
-        return await self._read(reading.journal(namespace, run_id, after_seq=after_seq))
+    async def journal(
+        self, namespace: str, run_id: str, *, after_seq: int, chapter: int | None = None, attempt: int | None = None
+    ) -> JournalPage | None:
+        """Return a page of the journal of a run: of its current chapter and attempt, or of others."""
+        return await self._read(
+            reading.journal(namespace, run_id, after_seq=after_seq, chapter=chapter, attempt=attempt)
+        )
+
+    async def moves(self, namespace: str, run_id: str, *, after: int, limit: int) -> HistoryPage | None:
+        """Return how a run came to where it stands, after the move of that number."""
+        return await self._read(reading.moves(namespace, run_id, after=after, limit=limit))
+
+    async def inbox(self, namespace: str, run_id: str, *, after: int, limit: int, unread: bool) -> InboxPage | None:
+        """Return what a run was sent, after the message of that number."""
+        return await self._read(reading.inbox(namespace, run_id, after=after, limit=limit, unread=unread))
+
+    async def published(self, namespace: str, run_id: str, *, after: str, limit: int) -> ValuesPage | None:
+        """Return what a run has published, by name, after that name."""
+        return await self._read(reading.published(namespace, run_id, after=after, limit=limit))
+
+    async def versions_counted(self, namespace: str) -> dict[tuple[str, str], dict[Status, int]]:
+        """Return how many runs of each workflow and version there are, by status."""
+        return await self._read(overview.versions_counted(namespace))
+
+    async def queue_depths(self, namespace: str, *, limit: int) -> list[QueueDepth]:
+        """Return the queues in which most runs wait, the fullest first."""
+        return await self._read(overview.queue_depths(namespace, limit=limit))
+
+    async def buckets(self, namespace: str, *, from_ms: int, bucket_ms: int, count: int) -> list[Bucket]:
+        """Return what happened in each of `count` parts of a window."""
+        return await self._read(overview.buckets(namespace, from_ms=from_ms, bucket_ms=bucket_ms, count=count))
+
+    async def announced(self, namespace: str, *, limit: int) -> list[VersionView]:
+        """Return what workers have announced, by workflow and version."""
+        return await self._read(overview.announced(namespace, limit=limit))
 
     async def history(self, run_id: str) -> list[History]:
         """Return how a run came to where it stands."""
@@ -69,7 +116,19 @@ class Reads(ABC):
         """Return a schedule, and what it has started last."""
         return await self._read(reading.schedule(namespace, name, limit=limit))
 
+    async def job(self, namespace: str, job_id: str) -> BulkJob | None:
+        """Return a bulk job."""
+        return await self._read(overview.job(namespace, job_id))
+
+    async def jobs(self, namespace: str, *, cursor: str | None, limit: int) -> tuple[list[BulkJob], str | None]:
+        """Return a page of bulk jobs, the newest first, and where the next begins."""
+        return await self._read(overview.jobs(namespace, cursor=cursor, limit=limit))
+
     # ---------------------------------------------------------------------------------------- reads for the server
+
+    async def open_jobs(self, *, limit: int) -> list[BulkJob]:
+        """Return bulk jobs that are not done, the oldest first."""
+        return await self._read(overview.open_jobs(limit=limit))
 
     async def ends(self, namespace: str, run_ids: Collection[str]) -> dict[str, Finished | None]:
         """Return how runs ended, None for those that have not."""

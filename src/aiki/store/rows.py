@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from aiki.model.journal import EMPTY, Entry, Failure, Mail, Wait
 from aiki.model.lifecycle import Status
+from aiki.model.many import BulkJob, Progress, StartJob
 from aiki.model.retry import Retry
 from aiki.model.run import CancelKind, Cascade, ParentClose, RunEnd, RunRow, SessionRow
 from aiki.model.schedule import ScheduleRow
@@ -24,13 +25,16 @@ __all__ = [
     "end_columns",
     "entry_of",
     "failure_of",
+    "job_of",
     "mail_of",
     "moved",
+    "new_job_columns",
     "payload_of",
     "run_columns",
     "run_of",
     "schedule_columns",
     "schedule_of",
+    "schemas_of",
     "session_columns",
     "session_of",
     "tags_of",
@@ -49,6 +53,9 @@ MOVED: Final = ("status", "alarm_at_ms", "due_at_ms", "priority", "session_id", 
 
 _encode: Final[Callable[[object], bytes]] = msgspec.json.Encoder().encode
 _tags_of: Final = msgspec.json.Decoder(dict[str, str])
+_schemas_of: Final = msgspec.json.Decoder(dict[str, Raw])
+_request: Final = msgspec.json.Decoder(StartJob)
+_progress: Final = msgspec.json.Decoder(Progress)
 _entry: Final = msgspec.json.Decoder(Entry)
 _wait: Final = msgspec.json.Decoder(Wait)
 _mail: Final = msgspec.json.Decoder(Mail)
@@ -114,6 +121,11 @@ def _retry_text(retry: Retry) -> str:
     return text(retry)
 
 
+def schemas_of(column: str) -> dict[str, Raw]:
+    """Return the schemas of a column, by name."""
+    return _schemas_of.decode(column)
+
+
 def tags_of(column: str) -> dict[str, str]:
     """Return the tags of a column."""
     return {} if column == "{}" else _tags_of.decode(column)
@@ -177,6 +189,21 @@ def end_columns(run_id: str, end: RunEnd) -> Columns:
     """Return the columns of `upsert_ends`."""
     error = None if end.error is None else text(end.error)
     return (run_id, str(end.status), text_or_none(end.output), error)
+
+
+# ----------------------------------------------------------------------------------------------------------- bulk jobs
+
+
+def job_of(row: Columns) -> BulkJob:
+    """Return the bulk job of a row of the statement `jobs`."""
+    request, created_at_ms, progress, finished_at_ms = row
+    return BulkJob(_request.decode(request), created_at_ms, _progress.decode(progress), finished_at_ms)
+
+
+def new_job_columns(job: BulkJob) -> Columns:
+    """Return the columns of `insert_jobs`."""
+    asked = job.request
+    return (asked.id, asked.namespace, text(asked), job.created_at_ms, text(job.progress), job.finished_at_ms)
 
 
 # ------------------------------------------------------------------------------------------------------------ sessions

@@ -92,6 +92,11 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
     yield "upsert_workflows", _announced(ws)
     values = {(v.run_id, v.name): v for v in ws.new_values}  # the last one counts
     yield "upsert_values", ((v.run_id, v.name, rows.text_or_none(v.payload)) for v in values.values())
+    yield "insert_jobs", (rows.new_job_columns(job) for _, job in sorted(ws.new_jobs.items()))
+    yield (
+        "update_jobs",
+        ((rows.text(j.progress), j.finished_at_ms, job_id) for job_id, j in sorted(ws.changed_jobs.items())),
+    )
     yield (
         "insert_history",
         ((h.run_id, h.at_ms, h.old and str(h.old), str(h.new), str(h.reason), h.note) for h in ws.history),

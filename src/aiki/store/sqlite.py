@@ -7,6 +7,8 @@ a long list never holds up a commit. Inline, and always in memory, one connectio
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -16,6 +18,7 @@ from aiki.clock import Clock
 from aiki.errors import InvalidInput
 from aiki.model.working_set import Keys, WorkingSet
 from aiki.store.base import Decision, StoreRefused, Transaction
+from aiki.store.filtering import TOO_BROAD
 from aiki.store.lane import InlineLane, Lane, ThreadLane
 from aiki.store.loading import load, read_claims
 from aiki.store.lock import FileLock
@@ -28,6 +31,9 @@ from aiki.store.sql import statements, with_filters
 __all__ = ["SqliteStore"]
 
 READ: Final = {**statements("load", dialect="sqlite"), **statements("read", dialect="sqlite")}
+
+STEPS_AT_ONCE: Final = 1_000_000  # of the database's own machine, each some 15 ns
+STEPS_MAX: Final = 300  # times that for one search
 
 T = TypeVar("T")
 
@@ -136,10 +142,37 @@ def _answered(connection: sqlite3.Connection, reading: Reading[T]) -> T:
                 for name, value in question.values.items()
             }
             text = with_filters(READ, question.name, question.filters)
-            question = reading.send(connection.execute(text, values).fetchall())
+            with _bounded(connection) if question.is_search else nullcontext():
+                found_rows = connection.execute(text, values).fetchall()
+            question = reading.send(found_rows)
     except StopIteration as done:
         found: T = done.value
         return found
+
+
+@contextmanager
+def _bounded(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let a search of SQLite take a bounded number of steps.
+
+    Raises:
+        InvalidInput: it would have taken more.
+    """
+    taken = 0
+
+    def is_enough() -> bool:
+        nonlocal taken
+        taken += 1
+        return taken > STEPS_MAX
+
+    connection.set_progress_handler(is_enough, STEPS_AT_ONCE)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if taken > STEPS_MAX:
+            raise InvalidInput(TOO_BROAD) from error
+        raise
+    finally:
+        connection.set_progress_handler(None, STEPS_AT_ONCE)
 
 
 def _transact(connection: sqlite3.Connection, keys: Keys, decide: Decision, *, clock: Clock) -> Transaction:

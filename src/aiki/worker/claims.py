@@ -18,6 +18,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct
@@ -41,6 +42,7 @@ __all__ = ["Claims"]
 FIRST_EPOCH: Final = 1  # a run's very first claim
 TOLD_MAX: Final = 10_000  # runs of which the last epoch is remembered; far more than one answer can be late for
 PAGES_MAX: Final = 100_000
+EXECUTING_MAX: Final = 1_000  # attempts told of in one poll
 DECLINE_S: Final = 1.0
 BACKOFF_S: Final = 0.05
 BACKOFF_S_MAX: Final = 2.0
@@ -148,8 +150,9 @@ class Claims:
         return list({**self._returning, **held}.values())
 
     def executing(self) -> list[Executing]:
-        """Return what it executes."""
-        return [line for execution in self._active.values() for line in execution.executing()]
+        """Return what it executes, as much as people can look at."""
+        lines = (line for execution in self._active.values() for line in execution.executing())
+        return list(islice(lines, EXECUTING_MAX))
 
     def unheard(self) -> list[Held]:
         """Return what it begins only once a poll that states it has been answered."""

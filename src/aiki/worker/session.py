@@ -164,19 +164,7 @@ class Session:
         """
         session_id = self._chance.uuid7(now_ms=self._clock.now_ms())
         sent_ms = self._clock.monotonic_ms()
-        answer = await self._transport.announce(
-            Announce(
-                session_id=session_id,
-                namespace=self._namespace,
-                worker=self._name,
-                versions=self._versions,
-                pools=self._pools,
-                capacity=self._capacity,
-                host=platform.node(),
-                pid=os.getpid(),
-                sdk=self._sdk,
-            )
-        )
+        answer = await self._transport.announce(self._introduction(session_id))
         if answer.session_over:
             raise Unavailable(f"the server does not take the session {session_id}")
         self.id = session_id
@@ -184,6 +172,19 @@ class Session:
         self._is_over = False
         self._unanswered = 0
         self._host.server_time.note(answer.now_ms)
+
+    def _introduction(self, session_id: str) -> Announce:
+        return Announce(
+            session_id=session_id,
+            namespace=self._namespace,
+            worker=self._name,
+            versions=self._versions,
+            pools=self._pools,
+            capacity=self._capacity,
+            host=platform.node(),
+            pid=os.getpid(),
+            sdk=self._sdk,
+        )
 
     def room(self) -> None:
         """There is room for another run: a poll that asked for none is followed by one that does."""
@@ -268,9 +269,17 @@ class Session:
             if oldest.answer.done():
                 self._open.remove(oldest)
                 self._take(oldest)
+                if oldest.answer.result().introduce:
+                    await self._introduce_again()
             elif oldest.until_ms <= self._clock.monotonic_ms():
                 self._open.remove(oldest)
                 self._give_up(oldest)
+
+    async def _introduce_again(self) -> None:
+        """Tell a server that was started anew who polls. Should that fail, the next answer asks for it again."""
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(self._lease.patience_ms / MS_PER_S):
+                await self._transport.announce(self._introduction(self.id))
 
     async def _until_news(self, wait_ms: float) -> None:
         with suppress(TimeoutError):

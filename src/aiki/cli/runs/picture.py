@@ -15,13 +15,14 @@ from rich.text import Text
 from aiki.cli.words import STYLES, ago, ahead, span, wait_words, what_next
 from aiki.model.journal import Entry
 from aiki.model.payload import Json
-from aiki.sdk.info import ErrorInfo, RunInfo, RunPage
+from aiki.sdk.info import ErrorInfo, ExecutingInfo, RunCount, RunInfo, RunPage
 
-__all__ = ["ENDED", "picture", "table_of"]
+__all__ = ["ENDED", "counts_of", "picture", "table_of"]
 
 TEXT_CHARS_MAX: Final = 2_000
 TRACEBACK_LINES_MAX: Final = 30
 MS_PER_S: Final = 1_000
+EXECUTING_MAX: Final = 20
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -41,6 +42,12 @@ def table_of(page: RunPage, now: datetime) -> RenderableType:
             run.reference_id or "",
         )
     return table
+
+
+def counts_of(found: RunCount) -> RenderableType:
+    """Return how many runs there are."""
+    counts = [(status.replace("_", " "), f"{number:,}") for status, number in found.by_status.items()]
+    return _pairs([*counts, ("in all", f"{found.total:,}")])
 
 
 def picture(run: RunInfo, entries: Sequence[Entry], now: datetime) -> RenderableType:
@@ -65,6 +72,7 @@ def _facts(run: RunInfo, now: datetime) -> Table:
     if run.why:
         facts.append(("why", run.why))
     facts += [("note", warning) for warning in run.warnings]
+    facts += [("executes", _executing(line, now)) for line in run.executing[:EXECUTING_MAX]]
     facts += [("waits for", wait_words(wait, now)) for wait in run.waits]
     if run.cancel_requested and run.status not in ENDED:
         facts.append(("cancel", "was asked for"))
@@ -85,6 +93,12 @@ def _facts(run: RunInfo, now: datetime) -> Table:
     if run.status == "completed":
         facts.append(("output", _json(run.output)))
     return _pairs(facts)
+
+
+def _executing(line: ExecutingInfo, now: datetime) -> str:
+    attempt = f", attempt {line.attempt}" if line.attempt > 1 else ""
+    progress = "" if line.progress is None else f": {_json(line.progress)}"
+    return f"{line.task}{attempt} for {span((now - line.since).total_seconds())}{progress}"
 
 
 def _times(run: RunInfo, now: datetime) -> list[tuple[str, str | Text]]:

@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import Raw
 
-from aiki.errors import AikiError, InvalidInput, RunNotFound
+from aiki.errors import AikiError, RunNotFound
 from aiki.model.ids import check_id, event_id
 from aiki.model.payload import PAYLOAD_BYTES_MAX, RAW_NULL, canonical, check, check_name, digest
-from aiki.model.views import RunFilter, RunInfo
+from aiki.model.views import RunInfo
 from aiki.model.wire import Control, SendEvent, Standing, StartRun, Verb, WaitAnswer, WaitRequest
 from aiki.server.api.call import Call, Handler, Reply
 from aiki.server.api.polls import Closing
@@ -23,8 +23,8 @@ from aiki.server.api.shapes import (
     AskedReference,
     AskedResult,
     AskedRun,
-    AskedRuns,
     AskedValue,
+    EventBody,
     Nothing,
     RequestBody,
     StartBody,
@@ -34,7 +34,6 @@ __all__ = [
     "asking",
     "canonical_of",
     "find_run",
-    "list_runs",
     "request_many",
     "run_info",
     "run_journal",
@@ -89,32 +88,6 @@ def canonical_of(given: Raw) -> Raw:
 # --------------------------------------------------------------------------------------------------------------- reads
 
 
-async def list_runs(call: Call, asked: AskedRuns, _body: None) -> Reply:
-    """Return a page of runs."""
-    runs = RunFilter(
-        namespace=call.namespace(asked.namespace),
-        workflow=asked.workflow,
-        version=asked.version,
-        status=asked.status,
-        reference_id=asked.reference_id,
-        parent_id=asked.parent_id,
-        schedule=asked.schedule,
-        tags=dict(map(_tag, asked.tag)),
-        started_after_ms=asked.started_after_ms,
-        started_before_ms=asked.started_before_ms,
-        cursor=asked.cursor,
-        limit=asked.limit,
-    )
-    return Reply(await call.service.list_runs(runs))
-
-
-def _tag(text: str) -> tuple[str, str]:
-    name, is_tag, value = text.partition(":")
-    if not is_tag:
-        raise InvalidInput(f"the tag {text[:60]!r} has no colon: write it as name:value", path="$.tag")
-    return name, value
-
-
 async def run_info(call: Call, asked: AskedRun, _body: None) -> Reply:
     """Return a run."""
     run_id, namespace = _run_of(call, asked)
@@ -133,7 +106,7 @@ async def find_run(call: Call, asked: AskedReference, _body: None) -> Reply:
 async def run_journal(call: Call, asked: AskedJournal, _body: None) -> Reply:
     """Return a page of a run's journal."""
     run_id, namespace = _run_of(call, asked)
-    page = await call.service.journal(namespace, run_id, asked.after_seq)
+    page = await call.service.journal(namespace, run_id, asked.after_seq, chapter=asked.chapter, attempt=asked.attempt)
     if page.problem is not None:
         raise Refused(page.problem)
     return Reply(page)
@@ -213,23 +186,27 @@ async def send_event(call: Call, asked: AskedEvent, body: Raw) -> Reply:
     """Send one event; the body is what it carries."""
     run_id, namespace = _run_of(call, asked)
     check_name(asked.name, "an event's name")
-    if asked.reference_id is not None:
-        check_name(asked.reference_id, "reference_id")
-        message_id = event_id(run_id, asked.name, asked.reference_id)
-    else:
-        message_id = call.new_id() if asked.message_id is None else asked.message_id
     payload = canonical_of(body) if body else Raw(RAW_NULL)
-    (standing,) = await call.service.send([SendEvent(namespace, run_id, message_id, asked.name, payload)])
+    said = EventBody(run_id, asked.name, payload, namespace, asked.message_id, asked.reference_id)
+    (standing,) = await call.service.send([_event(call, said)])
     return _standing(standing)
 
 
-async def send_events(call: Call, _asked: Nothing, body: list[SendEvent]) -> Reply:
+async def send_events(call: Call, _asked: Nothing, body: list[EventBody]) -> Reply:
     """Send many events."""
-    _check_namespaces(call, body)
-    return Reply(await call.service.send(body))
+    return Reply(await call.service.send([_event(call, event) for event in body]))
 
 
-def _check_namespaces(call: Call, items: Sequence[Control | SendEvent]) -> None:
+def _event(call: Call, event: EventBody) -> SendEvent:
+    if event.reference_id is not None:
+        check_name(event.reference_id, "reference_id")
+        message_id = event_id(event.run_id, event.name, event.reference_id)
+    else:
+        message_id = call.new_id() if event.message_id is None else event.message_id
+    return SendEvent(call.namespace(event.namespace), event.run_id, message_id, event.name, event.payload)
+
+
+def _check_namespaces(call: Call, items: Sequence[Control]) -> None:
     for namespace in {item.namespace for item in items}:
         call.namespace(namespace)
 

@@ -30,6 +30,7 @@ __all__ = [
     "BODY_TOO_LARGE",
     "FORBIDDEN",
     "INTERNAL",
+    "JOB_NOT_FOUND",
     "METHOD_NOT_ALLOWED",
     "NOT_FOUND",
     "PROBLEMS",
@@ -47,6 +48,7 @@ INTERNAL: Final = "internal"
 METHOD_NOT_ALLOWED: Final = "method_not_allowed"
 NOT_FOUND: Final = "not_found"
 REQUEST_TIMEOUT: Final = "request_timeout"
+JOB_NOT_FOUND: Final = "job_not_found"
 VALUE_NOT_FOUND: Final = "value_not_found"
 
 
@@ -64,6 +66,7 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     FORBIDDEN: ProblemKind(403, "Who asks may not do this"),
     RunNotFound.code: ProblemKind(404, "There is no such run"),
     ScheduleNotFound.code: ProblemKind(404, "There is no such schedule"),
+    JOB_NOT_FOUND: ProblemKind(404, "There is no such bulk job"),
     VALUE_NOT_FOUND: ProblemKind(404, "Nothing is published under this name"),
     NOT_FOUND: ProblemKind(404, "There is nothing at this address"),
     METHOD_NOT_ALLOWED: ProblemKind(405, "This address takes other methods"),

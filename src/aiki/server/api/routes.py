@@ -9,8 +9,19 @@ from typing import Final
 from msgspec import Raw
 
 from aiki.model.changes import Changes
+from aiki.model.many import JobsPage, JobView, MulticastAnswer
 from aiki.model.schedule import ScheduleInfo, SchedulePage, ScheduleStanding
-from aiki.model.views import RunInfo, RunPage
+from aiki.model.views import (
+    HistoryPage,
+    InboxPage,
+    RunCount,
+    RunInfo,
+    RunPage,
+    Stats,
+    ValuesPage,
+    WorkersView,
+    WorkflowsView,
+)
 from aiki.model.wire import (
     Announce,
     Commit,
@@ -22,17 +33,24 @@ from aiki.model.wire import (
     JournalPage,
     PollAnswer,
     PollRequest,
-    SendEvent,
     Standing,
     Started,
     WaitAnswer,
     WaitRequest,
 )
-from aiki.server.api import clients, operations, schedules, streams, workers
+from aiki.server.api import clients, many, operations, reading, schedules, streams, workers
 from aiki.server.api.call import Route
 from aiki.server.api.shapes import (
+    AskedChildren,
+    AskedCount,
     AskedEvent,
+    AskedHistory,
+    AskedInbox,
+    AskedJob,
+    AskedJobs,
     AskedJournal,
+    AskedMulticast,
+    AskedNamespace,
     AskedPage,
     AskedReference,
     AskedResult,
@@ -40,9 +58,14 @@ from aiki.server.api.shapes import (
     AskedRuns,
     AskedSchedule,
     AskedSchedules,
+    AskedStats,
     AskedStream,
     AskedValue,
+    AskedValues,
+    EventBody,
     Health,
+    JobBody,
+    MulticastBody,
     RequestBody,
     ScheduleBody,
     StartBody,
@@ -63,9 +86,14 @@ ROUTES: Final = (
         summary="Start a run, or many",
     ),
     Route(
-        method="GET", path="/v1/runs", name="list_runs", handler=clients.list_runs, role=Role.VIEWER,
+        method="GET", path="/v1/runs", name="list_runs", handler=reading.list_runs, role=Role.VIEWER,
         asked=AskedRuns, answer=RunPage,
         summary="List runs, newest first, without payloads",
+    ),
+    Route(
+        method="GET", path="/v1/runs/count", name="count_runs", handler=reading.count_runs, role=Role.VIEWER,
+        asked=AskedCount, answer=RunCount,
+        summary="Count runs by status",
     ),
     Route(
         method="POST", path="/v1/runs/wait", name="wait_for_runs", handler=clients.wait_for_runs, role=Role.VIEWER,
@@ -78,6 +106,41 @@ ROUTES: Final = (
         summary="Find the run that bears a reference id",
     ),
     Route(
+        method="POST", path="/v1/runs/cancel", name="cancel_runs", handler=many.starting("cancel"), role=Role.OPERATOR,
+        body=JobBody, answer=JobView, status=202,
+        summary="Ask many runs to cancel: a bulk job",
+    ),
+    Route(
+        method="POST", path="/v1/runs/terminate", name="terminate_runs", handler=many.starting("terminate"), role=Role.OPERATOR,
+        body=JobBody, answer=JobView, status=202,
+        summary="End many runs as cancelled, at once: a bulk job",
+    ),
+    Route(
+        method="POST", path="/v1/runs/pause", name="pause_runs", handler=many.starting("pause"), role=Role.OPERATOR,
+        body=JobBody, answer=JobView, status=202,
+        summary="Hold many runs: a bulk job",
+    ),
+    Route(
+        method="POST", path="/v1/runs/resume", name="resume_runs", handler=many.starting("resume"), role=Role.OPERATOR,
+        body=JobBody, answer=JobView, status=202,
+        summary="Let many paused runs go on: a bulk job",
+    ),
+    Route(
+        method="POST", path="/v1/runs/wake", name="wake_runs", handler=many.starting("wake"), role=Role.OPERATOR,
+        body=JobBody, answer=JobView, status=202,
+        summary="End what many runs sleep in: a bulk job",
+    ),
+    Route(
+        method="POST", path="/v1/runs/requeue", name="requeue_runs", handler=many.starting("requeue"), role=Role.OPERATOR,
+        body=JobBody, answer=JobView, status=202,
+        summary="Put many stalled runs back into their queues: a bulk job",
+    ),
+    Route(
+        method="POST", path="/v1/runs/retry", name="retry_runs", handler=many.starting("retry"), role=Role.OPERATOR,
+        body=JobBody, answer=JobView, status=202,
+        summary="Try many failed runs again: a bulk job",
+    ),
+    Route(
         method="GET", path="/v1/runs/{run_id}", name="run_info", handler=clients.run_info, role=Role.VIEWER,
         asked=AskedRun, answer=RunInfo,
         summary="Read a run, with payloads and open waits",
@@ -88,9 +151,29 @@ ROUTES: Final = (
         summary="Read what a run has done",
     ),
     Route(
+        method="GET", path="/v1/runs/{run_id}/history", name="run_history", handler=reading.run_history,
+        role=Role.VIEWER, asked=AskedHistory, answer=HistoryPage,
+        summary="Read how a run came to where it stands",
+    ),
+    Route(
+        method="GET", path="/v1/runs/{run_id}/children", name="run_children", handler=reading.run_children,
+        role=Role.VIEWER, asked=AskedChildren, answer=RunPage,
+        summary="List the runs that a run has started, newest first",
+    ),
+    Route(
+        method="GET", path="/v1/runs/{run_id}/inbox", name="run_inbox", handler=reading.run_inbox, role=Role.VIEWER,
+        asked=AskedInbox, answer=InboxPage,
+        summary="Read what a run was sent, and what of it the code has taken",
+    ),
+    Route(
         method="GET", path="/v1/runs/{run_id}/result", name="run_result", handler=clients.run_result,
         role=Role.VIEWER, asked=AskedResult, answer=Finished, others=_NOT_YET,
         summary="Read how a run ended, waiting for it if need be",
+    ),
+    Route(
+        method="GET", path="/v1/runs/{run_id}/values", name="run_values", handler=reading.run_values, role=Role.VIEWER,
+        asked=AskedValues, answer=ValuesPage,
+        summary="Read all that a run has published, by name",
     ),
     Route(
         method="GET", path="/v1/runs/{run_id}/values/{name:path}", name="run_value", handler=clients.run_value,
@@ -138,13 +221,23 @@ ROUTES: Final = (
         summary="Send a run an event; the body is what it carries",
     ),
     Route(
+        method="GET", path="/v1/bulk-jobs", name="list_bulk_jobs", handler=many.bulk_jobs, role=Role.VIEWER,
+        asked=AskedJobs, answer=JobsPage,
+        summary="List bulk jobs, the newest first",
+    ),
+    Route(
+        method="GET", path="/v1/bulk-jobs/{job_id}", name="bulk_job", handler=many.bulk_job, role=Role.VIEWER,
+        asked=AskedJob, answer=JobView,
+        summary="Read how far a bulk job is, waiting for its end if need be",
+    ),
+    Route(
         method="POST", path="/v1/controls", name="request_many", handler=clients.request_many, role=Role.OPERATOR,
         body=list[Control], answer=list[Standing],
         summary="Cancel, pause, retry, ... many runs: an answer for each, in order",
     ),
     Route(
         method="POST", path="/v1/events", name="send_events", handler=clients.send_events, role=Role.OPERATOR,
-        body=list[SendEvent], answer=list[Standing],
+        body=list[EventBody], answer=list[Standing],
         summary="Send many events: an answer for each, in order",
     ),
     Route(
@@ -185,6 +278,26 @@ ROUTES: Final = (
         handler=schedules.asking("deactivate"), role=Role.OPERATOR, asked=AskedSchedule, body=TriggerBody,
         answer=ScheduleStanding,
         summary="Remove a schedule; its runs stay",
+    ),
+    Route(
+        method="POST", path="/v1/events/{name:path}", name="multicast", handler=many.multicast, role=Role.OPERATOR,
+        asked=AskedMulticast, body=MulticastBody, answer=MulticastAnswer,
+        summary="Send an event to many runs, by ids, reference ids or a filter: an outcome for each",
+    ),
+    Route(
+        method="GET", path="/v1/workflows", name="list_workflows", handler=reading.list_workflows, role=Role.VIEWER,
+        asked=AskedNamespace, answer=WorkflowsView,
+        summary="List the versions of workflows: schemas, counts of runs, who serves them",
+    ),
+    Route(
+        method="GET", path="/v1/workers", name="list_workers", handler=reading.list_workers, role=Role.VIEWER,
+        asked=AskedNamespace, answer=WorkersView,
+        summary="List the workers that are there, and what they execute now",
+    ),
+    Route(
+        method="GET", path="/v1/stats", name="stats", handler=reading.stats, role=Role.VIEWER,
+        asked=AskedStats, answer=Stats,
+        summary="Counts by status, queues, and what happened lately",
     ),
     Route(
         method="POST", path="/v1/worker/announce", name="announce", handler=workers.announce, role=Role.WORKER,

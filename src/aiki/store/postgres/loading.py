@@ -41,6 +41,7 @@ _NAMES: Final = ("references", "open_of", "owned", "cascading", *_WAITERS)
 _REST: Final = ("ends", "mail", "messages", "waits_at", "waits_of_kind", "journals", "now")
 
 SCHEDULES: Final = numbered(_LOAD["schedules"]).text
+JOBS: Final = numbered(_LOAD["jobs"]).text
 SESSIONS: Final = numbered(_LOAD["sessions"]).text
 RUNS: Final = numbered(_LOAD["runs"]).text
 NAMING: Final = folded_reads(_GATHER, _NAMES)
@@ -78,6 +79,10 @@ async def load(connection: Connection, keys: Keys, *, also: Iterable[str], now: 
         for (column,) in await connection.fetch(SCHEDULES, *zip(*keys.schedules, strict=True)):
             row = rows.schedule_of(column)
             ws.schedules[row.namespace, row.name] = row
+    if keys.jobs:
+        for found_job in await connection.fetch(JOBS, list(filter(is_id, keys.jobs))):
+            job = rows.job_of(tuple(found_job))
+            ws.jobs[job.request.id] = job
     ticking = _ticking(ws, keys)
     sessions = list(filter(is_id, keys.sessions))
     if sessions:

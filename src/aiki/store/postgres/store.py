@@ -15,6 +15,7 @@ from aiki.clock import Clock, SystemClock
 from aiki.errors import InvalidInput, Unavailable
 from aiki.model.working_set import Keys
 from aiki.store.base import Decision, StoreRefused, Transaction
+from aiki.store.filtering import TOO_BROAD
 from aiki.store.postgres import schema
 from aiki.store.postgres.address import Address
 from aiki.store.postgres.connecting import (
@@ -41,6 +42,7 @@ __all__ = ["PostgresStore"]
 
 TURNS_MAX: Final = 10  # of one transaction: each further one knows of more runs to lock, or of a key that was taken
 TAKEN_MAX: Final = 3  # of these, those that found a key taken: a decision that asks for it again is to be refused
+SEARCH_S: Final = 5.0  # what one search may take
 READS_MAX: Final = 2  # a connection may have died while nobody used it
 FIRST_PAUSE_S: Final = 0.1  # between two attempts to connect, then twice as long
 LONGEST_PAUSE_S: Final = 1.0
@@ -208,7 +210,12 @@ class PostgresStore(Reads):
         with transient_as_unavailable():
             for attempt in range(1, READS_MAX + 1):
                 try:
-                    return await self._fetch(statement.text, values)
+                    async with asyncio.timeout(SEARCH_S if question.is_search else None):
+                        return await self._fetch(statement.text, values)
+                except TimeoutError as error:
+                    if question.is_search:
+                        raise InvalidInput(TOO_BROAD) from error
+                    raise
                 except REFUSALS as error:
                     raise InvalidInput(f"the database cannot look for this: {error}", path=question.name) from error
                 except Exception as error:

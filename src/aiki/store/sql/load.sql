@@ -174,3 +174,12 @@ SELECT entry
 SELECT input, tags
   FROM inputs
  WHERE run_id = :run_id
+
+-- name: jobs
+-- The bulk jobs of :ids.
+SELECT request, created_at_ms, progress, finished_at_ms
+  FROM bulk_jobs
+ WHERE id IN (SELECT value FROM json_each(:ids))                                          -- [sqlite]
+ WHERE id = ANY(:ids::uuid[])                                                             -- [postgres]
+ ORDER BY id
+   FOR UPDATE                                                                             -- [postgres]

@@ -21,13 +21,19 @@ SELECT id
    AND workflow = :workflow
    AND reference_id = :reference_id
 
--- name: list
--- A page of runs, newest first, without payloads: at most :limit after the run that was created at :before_ms with the
--- id :before_id. The conditions that are wanted, `where_...` below, go in the place of the marked line.
-SELECT id, namespace, workflow, version, status, created_at_ms, pool, priority, reference_id, parent_id, root_id,
-       attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms,
-       (SELECT tags FROM inputs WHERE inputs.run_id = runs.id),
-       (SELECT worker FROM sessions WHERE sessions.id = runs.session_id), schedule
+-- name: ids_by_reference
+-- The runs of a workflow that bear any of :reference_ids.
+SELECT reference_id, id
+  FROM runs
+ WHERE namespace = :namespace
+   AND workflow = :workflow
+   AND reference_id IN (SELECT value FROM json_each(:reference_ids))                      -- [sqlite]
+   AND reference_id = ANY(:reference_ids::text[])                                         -- [postgres]
+
+-- name: newest
+-- A page of runs, newest first: at most :limit after the run that was created at :before_ms with the id :before_id. The
+-- conditions that are wanted, `where_...` below, go in the place of the marked line.
+SELECT id
   FROM runs
  WHERE namespace = :namespace
    AND (created_at_ms, id) < (:before_ms, :before_id)
@@ -35,8 +41,30 @@ SELECT id, namespace, workflow, version, status, created_at_ms, pool, priority, 
  ORDER BY created_at_ms DESC, id DESC
  LIMIT :limit
 
+-- name: newest_of_few
+-- The same where a condition finds few runs: they are fetched and sorted, and nothing else that an index knows is left to
+-- lead the search.
+SELECT id
+  FROM runs
+ WHERE namespace || '' = :namespace
+   AND (created_at_ms + 0, id) < (:before_ms, :before_id)
+   /* filters */
+ ORDER BY created_at_ms + 0 DESC, id DESC
+ LIMIT :limit
+
+-- name: list
+-- The runs of :ids that are there, newest first, without payloads.
+SELECT id, namespace, workflow, version, status, created_at_ms, pool, priority, reference_id, parent_id, root_id,
+       attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms,
+       (SELECT tags FROM inputs WHERE inputs.run_id = runs.id),
+       (SELECT worker FROM sessions WHERE sessions.id = runs.session_id), schedule
+  FROM runs
+ WHERE id IN (SELECT value FROM json_each(:ids))                                          -- [sqlite]
+ WHERE id = ANY(:ids::uuid[])                                                             -- [postgres]
+ ORDER BY created_at_ms DESC, id DESC
+
 -- name: count
--- How many runs there are, by status. Conditions as in list.
+-- How many runs there are, by status. Conditions as in newest.
 SELECT status, count(*)
   FROM runs
  WHERE namespace = :namespace
@@ -89,9 +117,10 @@ SELECT payload
 
 -- name: history
 -- How a run came to where it stands, oldest first, at most :limit.
-SELECT run_id, at_ms, old_status, new_status, reason, note
+SELECT id, at_ms, old_status, new_status, reason, note
   FROM history
  WHERE run_id = :run_id
+   AND id > :after
  ORDER BY id
  LIMIT :limit
 
@@ -133,6 +162,120 @@ SELECT namespace, name
   FROM schedules
  WHERE alarm_at_ms <= :now_ms
  ORDER BY alarm_at_ms, namespace, name
+ LIMIT :limit
+
+-- name: inbox
+-- What a run was sent, oldest first, at most :limit.
+SELECT mail, is_read
+  FROM inbox
+ WHERE run_id = :run_id
+   AND number > :after
+ ORDER BY number
+ LIMIT :limit
+
+-- name: inbox_unread
+-- What a run was sent and has not read, oldest first, at most :limit.
+SELECT mail, is_read
+  FROM inbox
+ WHERE run_id = :run_id
+   AND number > :after
+   AND is_read = 0
+ ORDER BY number
+ LIMIT :limit
+
+-- name: published
+-- What a run has published, by name, at most :limit.
+SELECT payload, name
+  FROM run_values
+ WHERE run_id = :run_id
+   AND name > :after
+ ORDER BY name
+ LIMIT :limit
+
+-- name: journal_length
+-- How many entries an attempt of a chapter has.
+SELECT coalesce(max(seq), 0)
+  FROM journal
+ WHERE run_id = :run_id
+   AND chapter = :chapter
+   AND attempt = :attempt
+
+-- name: tag_rows
+-- Runs that bear a tag, at most :limit: to learn whether they are few.
+SELECT 1
+  FROM tags
+ WHERE namespace = :namespace
+   AND name = :tag
+   AND value = :tag_value
+ LIMIT :limit
+
+-- name: versions_counted
+-- How many runs of each version there are, by status.
+SELECT workflow, version, status, count(*)
+  FROM runs
+ WHERE namespace = :namespace
+ GROUP BY workflow, version, status
+ LIMIT :limit
+
+-- name: queue_depths
+-- How many runs wait for a worker in each queue, and since when the oldest has been due; at most :limit queues.
+SELECT workflow, version, pool, count(*), min(due_at_ms)
+  FROM runs
+       INDEXED BY runs_queued                                                               -- [sqlite]
+ WHERE status = 'queued'
+   AND namespace = :namespace
+ GROUP BY workflow, version, pool
+ ORDER BY count(*) DESC, workflow, version, pool
+ LIMIT :limit
+
+-- name: begun
+-- How many runs were started in each part of a window.
+SELECT (created_at_ms - :from_ms) / :bucket_ms AS place, count(*)
+  FROM runs
+ WHERE namespace = :namespace
+   AND created_at_ms >= :from_ms
+   AND created_at_ms < :until_ms
+ GROUP BY place
+
+-- name: ended
+-- How many runs ended in each part of a window, by status.
+SELECT (finished_at_ms - :from_ms) / :bucket_ms AS place, status, count(*)
+  FROM runs
+ WHERE namespace = :namespace
+   AND finished_at_ms >= :from_ms
+   AND finished_at_ms < :until_ms
+ GROUP BY place, status
+
+-- name: announced
+-- What workers have announced for one namespace, by workflow and version: at most :limit.
+SELECT workflow, version, input_schema, output_schema, events, worker, announced_at_ms
+  FROM workflows
+ WHERE namespace = :namespace
+ ORDER BY workflow, version
+ LIMIT :limit
+
+-- name: jobs_open
+-- Bulk jobs that are not done, the oldest first, at most :limit.
+SELECT request, created_at_ms, progress, finished_at_ms
+  FROM bulk_jobs
+ WHERE finished_at_ms IS NULL
+ ORDER BY created_at_ms, id
+ LIMIT :limit
+
+-- name: job
+-- One bulk job.
+SELECT request, created_at_ms, progress, finished_at_ms
+  FROM bulk_jobs
+ WHERE id = :job_id
+   AND namespace = :namespace
+
+-- name: jobs_newest
+-- A page of bulk jobs, the newest first: at most :limit after the one that was begun at :before_ms with the id :before_id.
+SELECT request, created_at_ms, progress, finished_at_ms
+  FROM bulk_jobs
+ WHERE namespace = :namespace
+   AND (created_at_ms, id) < (:before_ms, :before_id)
+ ORDER BY created_at_ms DESC, id DESC
  LIMIT :limit
 
 -- name: next_alarm
@@ -185,6 +328,7 @@ SELECT namespace, workflow, version, pool
  WHERE EXISTS (
        SELECT 1
          FROM runs
+              INDEXED BY runs_queued                                                      -- [sqlite]
         WHERE status = 'queued'
           AND runs.namespace = rows.namespace
           AND runs.workflow = rows.workflow
@@ -251,30 +395,65 @@ SELECT id
  LIMIT :limit
 
 -- name: where_workflow
--- Conditions on runs, put together by store/reading.py.
+-- Conditions on runs, put together by store/filtering.py.
 workflow = :workflow
 
 -- name: where_version
 version = :version
 
 -- name: where_reference_id
-reference_id = :reference_id
+namespace = :namespace AND reference_id = :reference_id
 
 -- name: where_parent_id
 parent_id = :parent_id
 
 -- name: where_schedule
-schedule = :schedule
+schedule = :schedule AND schedule IS NOT NULL
 
--- name: where_after_ms
-started_at_ms >= :after_ms
+-- name: where_created_after_ms
+created_at_ms >= :created_after_ms
 
--- name: where_until_ms
-started_at_ms < :until_ms
+-- name: where_created_before_ms
+created_at_ms < :created_before_ms
+
+-- name: where_started_after_ms
+started_at_ms >= :started_after_ms
+
+-- name: where_started_before_ms
+started_at_ms < :started_before_ms
+
+-- name: where_finished_after_ms
+finished_at_ms >= :finished_after_ms
+
+-- name: where_finished_before_ms
+finished_at_ms < :finished_before_ms
+
+-- name: where_status
+status = :status
+
+-- name: where_uncompleted
+-- In the words of the partial index.
+status <> 'completed'
 
 -- name: where_statuses
 status IN (SELECT value FROM json_each(:statuses))                                        -- [sqlite]
 status = ANY(:statuses::text[])                                                           -- [postgres]
+
+-- name: where_search
+-- Reference ids that begin with a text: from that on, to the least text that follows all of them.
+(namespace = :namespace AND reference_id >= :search AND reference_id < :search_end)
+
+-- name: where_search_id
+-- The same, or ids.
+(id BETWEEN :search_id AND :search_id_end
+ OR (namespace = :namespace AND reference_id >= :search AND reference_id < :search_end))
+
+-- name: where_tag
+-- A tag that few runs bear, which leads the search.
+id IN (
+       SELECT run_id
+         FROM tags
+        WHERE tags.namespace = :namespace AND name = :tag AND value = :tag_value)
 
 -- name: where_tags
 -- All of :tags, a JSON object of text.

@@ -177,6 +177,17 @@ INSERT INTO run_values (run_id, name, payload)
 VALUES (?, ?, ?)
     ON CONFLICT (run_id, name) DO UPDATE SET payload = excluded.payload
 
+-- name: insert_jobs
+-- New bulk jobs.
+INSERT INTO bulk_jobs (id, namespace, request, created_at_ms, progress, finished_at_ms)
+VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: update_jobs
+-- How far bulk jobs are.
+UPDATE bulk_jobs
+   SET progress = ?, finished_at_ms = ?
+ WHERE id = ?
+
 -- name: insert_history
 -- The moves of runs, in the order in which they were made.
 INSERT INTO history (run_id, at_ms, old_status, new_status, reason, note)

@@ -1,0 +1,14 @@
+-- Jobs that ask something of many runs, part by part. What was asked is written once, and apart from how far it is.
+
+CREATE TABLE bulk_jobs (
+    id             uuid   NOT NULL PRIMARY KEY,
+    namespace      text   COLLATE "C" NOT NULL,
+    request        text   NOT NULL,
+    created_at_ms  bigint NOT NULL,
+    progress       text   NOT NULL,
+    finished_at_ms bigint
+);
+
+CREATE INDEX bulk_jobs_open ON bulk_jobs (created_at_ms, id)
+    WHERE finished_at_ms IS NULL;
+CREATE INDEX bulk_jobs_newest ON bulk_jobs (namespace, created_at_ms, id);
