@@ -1,5 +1,7 @@
 """What people and the server's loops read from a store, on every store."""
 
+from functools import partial
+
 import pytest
 from msgspec import Raw
 from msgspec.structs import replace
@@ -150,6 +152,30 @@ async def test_people_read_the_journal_of_a_run_of_their_namespace(world: StoreW
     assert page is not None
     assert (page.entries, page.seq, page.has_more) == ((entry(2),), 2, False)
     assert await world.store.journal("other", run.id, after_seq=0) is None
+
+
+async def test_a_line_of_a_list_says_one_thing_that_it_waits_for_and_how_many_there_are(world: StoreWorld) -> None:
+    waiting = {
+        Status.SLEEPING: EntryKind.TIMER,
+        Status.AWAITING_EVENT: EntryKind.EVENT,
+        Status.AWAITING_CHILD: EntryKind.CHILD_RESULT,
+        Status.AWAITING_RETRY: EntryKind.TASK,
+    }
+    for status, kind in waiting.items():
+        run = await world.run(status=status, waits=3, due_at_ms=None)
+        other = EntryKind.SLEEP if kind is EntryKind.EVENT else EntryKind.EVENT
+        opened = [wait(2, kind=kind, address="b"), wait(1, kind=kind, address="a"), wait(0, kind=other)]
+        for one in opened:
+            await world.do(partial(WorkingSet.open_wait, run_id=run.id, wait=one))
+    await world.run(status=Status.QUEUED)
+
+    page = await world.store.list_runs(RunFilter())
+
+    shown = {run.status: ([(one.kind, one.name) for one in run.waits], run.waits_count) for run in page.runs}
+    assert shown == {
+        **{status: ([(kind.value, "a")], 3) for status, kind in waiting.items()},
+        Status.QUEUED: ([], 0),
+    }
 
 
 async def test_a_list_of_several_statuses_is_one_list_page_by_page(world: StoreWorld) -> None:

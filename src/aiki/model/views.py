@@ -51,6 +51,7 @@ class WaitInfo(View, frozen=True):
 class RunInfo(View, frozen=True):
     """A run as people and handles see it. Times are milliseconds UTC.
 
+    `waits` are its open waits, the oldest first, and in a list one of them; `waits_count` is how many there are.
     `executing` is what its worker said last of the task attempts under way; it is remembered nowhere.
     """
 
@@ -75,6 +76,7 @@ class RunInfo(View, frozen=True):
     cancel_requested: bool = False
     worker: str | None = None
     waits: tuple[WaitInfo, ...] = ()
+    waits_count: int = 0
     due_at_ms: int | None = None
     alarm_at_ms: int | None = None
     started_at_ms: int | None = None

@@ -117,6 +117,7 @@ def info(namespace: str, run_id: str) -> Reading[RunInfo | None]:
     return msgspec.structs.replace(
         _info_of(shown),
         waits=tuple(_wait_info(wait) for wait in waits),
+        waits_count=len(waits),
         input=rows.payload_of(input_),
         output=rows.payload_of(output),
         error=rows.failure_of(error),
@@ -153,10 +154,20 @@ def list_runs(runs: RunFilter) -> Reading[RunPage]:
         found = conditions(wanted, leading_tag=leading_tag)
         statement = "newest_of_few" if found.are_few else "newest"
         ids += [run_id for (run_id,) in (yield Question(statement, found.values | page, found.names, is_search=True))]
-    newest = [_info_of(row) for row in (yield from ask("list", ids=list(dict.fromkeys(ids))))]
+    newest = [_listed(row) for row in (yield from ask("list", ids=list(dict.fromkeys(ids))))]
     shown = newest[: runs.limit]
     has_more = len(newest) > runs.limit
     return RunPage(tuple(shown), cursor_of(shown[-1].created_at_ms, shown[-1].id) if has_more else None)
+
+
+def _listed(row: Columns) -> RunInfo:
+    """Return a run as a line of a list: with one of its waits, and without what its error said."""
+    *shown, count, wait = row
+    info = _info_of(shown)
+    if wait is None:
+        return info
+    first = msgspec.structs.replace(_wait_info(rows.wait_of(wait)), error=None)
+    return msgspec.structs.replace(info, waits=(first,), waits_count=count)
 
 
 def count(runs: RunFilter) -> Reading[dict[Status, int]]:

@@ -53,11 +53,20 @@ SELECT id
  LIMIT :limit
 
 -- name: list
--- The runs of :ids that are there, newest first, without payloads.
+-- The runs of :ids that are there, newest first, without payloads; of what each waits for, one thing of the kind that its
+-- status names, and the number.
 SELECT id, namespace, workflow, version, status, created_at_ms, pool, priority, reference_id, parent_id, root_id,
        attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms,
        (SELECT tags FROM inputs WHERE inputs.run_id = runs.id),
-       (SELECT worker FROM sessions WHERE sessions.id = runs.session_id), schedule
+       (SELECT worker FROM sessions WHERE sessions.id = runs.session_id), schedule, waits,
+       (SELECT wait
+          FROM waits
+         WHERE waits.run_id = runs.id
+           AND kind IN (CASE status WHEN 'awaiting_event' THEN 'event' WHEN 'awaiting_child' THEN 'child_result'
+                                    WHEN 'awaiting_retry' THEN 'task' WHEN 'sleeping' THEN 'sleep' END,
+                        CASE status WHEN 'sleeping' THEN 'timer' END)
+         ORDER BY kind, address, ordinal
+         LIMIT 1)
   FROM runs
  WHERE id IN (SELECT value FROM json_each(:ids))                                          -- [sqlite]
  WHERE id = ANY(:ids::uuid[])                                                             -- [postgres]

@@ -33,7 +33,11 @@ export function Timeline({ run, steps, moves, isLoading, chosen, onChoose }) {
   const [view, setView] = useState([0, END]);
   const zoom = (factor, around = 0.5) => setView(([low, high]) => zoomed(low, high, factor, around));
   const at = shown.findIndex((step) => step.id === chosen);
-  const step = (by) => () => shown.length && onChoose(shown[Math.max(0, Math.min(shown.length - 1, (at < 0 ? (by > 0 ? -1 : shown.length) : at) + by))].id);
+  const step = (by) => () => {
+    const now = shown.findIndex((one) => one.id === query.value.get("step"));
+    const next = Math.max(0, Math.min(shown.length - 1, (now < 0 ? (by > 0 ? -1 : shown.length) : now) + by));
+    if (next !== now && shown.length) onChoose(shown[next].id);
+  };
   useKeys("Timeline", [
     { press: "j", does: "The next step", run: step(1) },
     { press: "k", does: "The step before", run: step(-1) },

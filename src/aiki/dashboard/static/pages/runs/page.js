@@ -1,6 +1,6 @@
 /* The list of runs, live. The rule: what is shown is what the address asks for, as it is now. */
 
-import { html, signal, useEffect, useMemo, useState } from "../../lib/html.js";
+import { html, signal, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
 import { get } from "../../lib/api.js";
 import { count, plural } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
@@ -117,13 +117,18 @@ function Many({ runs, choice, list, total, page, given }) {
 function useChoice(runs, name) {
   const [chosen, setChosen] = useState(new Set());
   const [at, setAt] = useState(null);
+  const pointed = useRef(null); // at once: whoever types fast presses the next key before the page is drawn anew
   const [last, setLast] = useState(0);
   const [isAll, setAll] = useState(false);
   useEffect(() => {
     setChosen(new Set());
     setAll(false);
-    setAt(null);
+    onPoint(null);
   }, [name]);
+  const onPoint = (place) => {
+    pointed.current = place;
+    setAt(place);
+  };
   const onChoose = (place, isRange) => {
     const isOn = !chosen.has(runs[place].id);
     const [from, to] = isRange ? [Math.min(place, last), Math.max(place, last)] : [place, place];
@@ -134,12 +139,12 @@ function useChoice(runs, name) {
     setLast(place);
   };
   const onChooseAll = () => setChosen(runs.every((run) => chosen.has(run.id)) ? new Set() : new Set(runs.map((run) => run.id)));
-  return { chosen, at, isAll, turnAll: () => setAll(!isAll), onChoose, onChooseAll, onPoint: setAt, clear: () => (setChosen(new Set()), setAll(false)) };
+  return { chosen, at, isAll, turnAll: () => setAll(!isAll), onChoose, onChooseAll, onPoint, pointed, clear: () => (setChosen(new Set()), setAll(false)) };
 }
 
-function useRunKeys(runs, { at, onPoint, onChoose, onChooseAll, clear }) {
-  const move = (by) => () => runs.length && onPoint(Math.max(0, Math.min(runs.length - 1, (at ?? (by > 0 ? -1 : runs.length)) + by)));
-  const open = () => runs[at ?? -1] && go(href(["runs", runs[at].id]));
+function useRunKeys(runs, { pointed, onPoint, onChoose, onChooseAll, clear }) {
+  const move = (by) => () => runs.length && onPoint(Math.max(0, Math.min(runs.length - 1, (pointed.current ?? (by > 0 ? -1 : runs.length)) + by)));
+  const open = () => runs[pointed.current ?? -1] && go(href(["runs", runs[pointed.current].id]));
   useKeys("Runs", [
     { press: "j", does: "The next run", run: move(1) },
     { press: "k", does: "The run before", run: move(-1) },
@@ -147,11 +152,11 @@ function useRunKeys(runs, { at, onPoint, onChoose, onChooseAll, clear }) {
     { press: "ArrowUp", run: move(-1) },
     { press: "Enter", does: "Open the run", run: (event) => (document.activeElement?.closest("a, button") ? document.activeElement.click() : open(event)) },
     { press: "o", run: open },
-    { press: "x", does: "Choose the run", run: () => at !== null && runs[at] && onChoose(at, false) },
+    { press: "x", does: "Choose the run", run: () => runs[pointed.current ?? -1] && onChoose(pointed.current, false) },
     { press: "*", does: "Choose all on the page", run: onChooseAll },
     { press: "/", does: "Search", run: () => document.getElementById("runs-search")?.focus() },
     { press: "Escape", does: "Choose none", run: clear },
-  ], [runs, at, onChoose]);
+  ], [runs, onChoose]);
 }
 
 function askView() {

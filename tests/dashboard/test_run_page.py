@@ -1,0 +1,256 @@
+"""One run, in a browser: what it says, and every button."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.dashboard.conftest import Shop
+
+ENTRIES: Final = 10_000
+ROWS_MAX: Final = 150  # elements that a list may hold, however long it is
+
+
+def _open(page: Page, run_id: str, query: str = "") -> None:
+    page.goto(f"runs/{run_id}{query}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+def _status(page: Page, word: str) -> None:
+    expect(page.locator(".run-title .badge").first).to_have_text(word)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("order", r"It waits 3 h 5\d min more for restaurant-accepted, or its timeout at .*\d\d:\d\d"),
+        ("delivering", r"It waits for child [0-9a-f]{8} to end\."),
+        ("retrying", r"It tries reserve-courier.* again in .*, after 1 failed attempt: ConnectionError: dispatch"),
+        ("failed", r"It failed after .*: task decline-card failed after 1 attempt"),
+        ("completed", r"It completed in .*, .* ago"),
+        ("exporting", r"It is being executed by shop-worker-1\."),
+        ("stalled", r"It needs a person: the code waits for something that cannot happen"),
+        ("scheduled", r"It starts in 8 h 5\d min, at "),
+        ("queued", r"waits for a worker: no worker serves invoice-archive 1\.0\.0 yet"),
+        ("cancelled", r"It was cancelled after .*the customer called: wrong address"),
+    ],
+)
+def test_one_sentence_says_why_it_is_where_it_is(page: Page, shop: Shop, named: str, said: str) -> None:
+    _open(page, shop.runs[named])
+
+    expect(page.locator(".run-why")).to_have_text(re.compile(said))
+
+
+def test_the_timeline_shows_each_step_and_what_became_of_it(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["failed"])
+    rows = page.locator(".timeline-row")
+
+    expect(rows).to_have_count(2)
+    expect(rows.filter(has_text="decline-card")).to_have_class(re.compile("is-failed"))
+    rows.filter(has_text="decline-card").get_by_role("button").click()
+    expect(page.get_by_label("The chosen step")).to_contain_text("insufficient funds")
+    expect(page).to_have_url(re.compile("step=2"))
+
+
+def test_the_timeline_is_narrowed_to_what_failed_and_by_name(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["failed"])
+    rows = page.locator(".timeline-row")
+    expect(rows).to_have_count(2)
+
+    page.get_by_role("button", name=re.compile("^failed")).click()
+    expect(rows).to_have_count(1)
+    page.get_by_role("button", name=re.compile("^failed")).click()
+    page.get_by_label("Find a step by name").fill("check")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("check-address")
+
+
+def test_the_timeline_is_zoomed_and_walked_with_keys(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["report"])
+    bar = page.locator(".timeline-row .bar:not(.queue)").first
+    expect(bar).to_be_visible()
+    before = bar.evaluate("bar => parseFloat(bar.style.width)")
+    style = bar.get_attribute("style")
+
+    page.keyboard.press("+")
+    expect(bar).not_to_have_attribute("style", style or "")
+    assert bar.evaluate("bar => parseFloat(bar.style.width)") > 1.5 * before
+    page.keyboard.press("0")
+    page.keyboard.press("j")
+    expect(page.get_by_label("The chosen step")).to_contain_text("render-page")
+
+
+def test_a_task_that_is_executed_shows_its_progress(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["exporting"])
+
+    expect(page.get_by_role("group", name="the progress")).to_contain_text(re.compile(r'"of": 10000'))
+
+
+def test_an_error_shows_its_traceback_and_the_input_that_led_to_it(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["failed"])
+    outcome = page.get_by_label("Outcome")
+
+    expect(outcome).to_contain_text("raise")
+    expect(outcome).to_contain_text('"reason": "card declined"')
+
+
+@pytest.mark.parametrize(
+    ("tab", "said"),
+    [
+        ("journal", "charge-card"),
+        ("data", "charge-frances"),
+        ("messages", "restaurant-accepted"),
+        ("children", "courier-delivery"),
+        ("history", "its code waits"),
+    ],
+)
+def test_each_part_shows_what_the_run_holds(page: Page, shop: Shop, tab: str, said: str) -> None:
+    _open(page, shop.runs["delivering"], f"?tab={tab}")
+
+    expect(page.get_by_role("tabpanel")).to_contain_text(said)
+
+
+def test_an_event_that_nobody_took_is_shown_as_unread(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["order"], "?tab=messages")
+
+    row = page.get_by_role("row").filter(has_text="customer-called")
+    expect(row).to_contain_text("unread")
+    expect(row).to_contain_text("where is my food?")
+
+
+def test_parent_and_child_lead_to_one_another(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["delivering"], "?tab=children")
+    page.get_by_role("link", name=re.compile("courier-delivery")).click()
+    _status(page, "sleeping")
+
+    page.get_by_role("link", name=re.compile("^parent")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("order-47"))
+
+
+def test_an_event_is_sent_with_a_form_from_its_schema(page: Page, shop: Shop) -> None:
+    _open(page, shop.order("order-form"))
+    _status(page, "awaits event")
+
+    page.get_by_role("button", name="Send event").click()
+    page.get_by_label("estimated_minutes").fill("25")
+    page.get_by_role("button", name="Send", exact=True).click()
+
+    _status(page, "awaits child")
+
+
+def test_what_does_not_fit_is_refused_with_the_servers_words(new_page: Callable[..., Page], shop: Shop) -> None:
+    page = new_page(shop, expected="400")
+    _open(page, shop.order("order-misfit"))
+    page.get_by_role("button", name="Send event").click()
+    page.get_by_role("button", name="Write JSON").click()
+    page.get_by_label("Value, as JSON").fill('{"estimated_minutes": "soon"}')
+    page.get_by_role("button", name="Send", exact=True).click()
+
+    expect(page.locator(".toast")).to_contain_text("estimated_minutes")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_it_is_started_again_with_its_input_corrected(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["failed"])
+
+    page.get_by_role("button", name="Start again, edited").click()
+    page.get_by_label("reason").fill("cold food")
+    page.get_by_role("button", name="Start", exact=True).click()
+
+    expect(page).not_to_have_url(re.compile(shop.runs["failed"]))
+    _status(page, "completed")
+
+
+def test_cancel_asks_first_and_tells_the_reason(page: Page, shop: Shop) -> None:
+    _open(page, shop.order("order-cancel"))
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_label("Reason").fill("changed their mind")
+    page.locator("dialog").get_by_role("button", name="Cancel").click()
+
+    _status(page, "cancelled")
+    expect(page.locator(".run-why")).to_contain_text("changed their mind")
+
+
+def test_terminate_ends_it_at_once(page: Page, shop: Shop) -> None:
+    _open(page, shop.order("order-terminate"))
+    page.get_by_label("More that can be done").click()
+    page.get_by_role("menuitem", name="Terminate").click()
+    page.locator("dialog").get_by_role("button", name="Terminate").click()
+
+    _status(page, "cancelled")
+
+
+def test_pause_holds_it_and_resume_lets_it_go(page: Page, shop: Shop) -> None:
+    _open(page, shop.order("order-pause"))
+    page.get_by_role("button", name="Pause").click()
+    page.locator("dialog").get_by_role("button", name="Pause").click()
+    _status(page, "paused")
+
+    page.get_by_role("button", name="Resume").click()
+    _status(page, "awaits event")
+
+
+def test_wake_ends_a_sleep(page: Page, shop: Shop) -> None:
+    run_id = shop.start("courier-delivery", {"order": {"order_id": "order-wake", "customer_id": "ada"}})
+    _open(page, run_id)
+    _status(page, "sleeping")
+
+    page.get_by_role("button", name="Wake").click()
+
+    _status(page, "completed")
+
+
+def test_requeue_takes_a_stalled_run_up_again(page: Page, shop: Shop) -> None:
+    _open(page, shop.start("stock-count", {"shelf": "C-3"}), "?tab=history")
+    _status(page, "stalled")
+
+    page.get_by_role("button", name="Requeue").click()
+
+    expect(page.get_by_role("tabpanel")).to_contain_text("somebody put it back into its queue")
+    _status(page, "stalled")
+
+
+def test_retry_tries_a_failed_run_again(page: Page, shop: Shop) -> None:
+    run_id = shop.start("refund", {"request": {"order_id": "order-1", "reason": "declined"}}, "1.3.0")
+    _open(page, run_id)
+    _status(page, "failed")
+
+    page.get_by_role("button", name="Retry", exact=True).click()
+    page.locator("dialog").get_by_role("button", name="Retry").click()
+
+    expect(page.locator(".run-facts")).to_contain_text("Attempt")
+    _status(page, "failed")
+
+
+def test_the_journal_is_downloaded_as_json(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["report"], "?tab=journal")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="JSON").click()
+
+    assert '"entries"' in downloading.value.path().read_text(encoding="utf-8")
+
+
+def test_a_run_that_is_not_there_says_so(new_page: Callable[..., Page], shop: Shop) -> None:
+    page = new_page(shop, expected="404")
+    page.goto("runs/0190a000-0000-7000-8000-00000000dead")
+
+    expect(page.get_by_role("heading", name="There is no such run")).to_be_visible()
+
+
+def test_ten_thousand_entries_cost_what_fifty_do(page: Page, shop: Shop) -> None:
+    run_id = shop.start("ledger", {"entries": ENTRIES})
+    _open(page, run_id, "?tab=journal")
+    lines = page.locator(".journal-lines")
+    expect(page.get_by_role("tabpanel")).to_contain_text(f"{ENTRIES:,} entries", timeout=60_000)
+
+    lines.evaluate("lines => lines.scrollTo(0, lines.scrollHeight)")
+    expect(page.get_by_text(f"entry-{ENTRIES - 1}", exact=True)).to_be_visible()
+    assert page.locator(".journal-line").count() < ROWS_MAX
+
+    page.keyboard.press("1")
+    expect(page.locator(".timeline-row").first).to_be_visible()
+    assert page.locator(".timeline-row").count() < ROWS_MAX
+    page.get_by_label("Find a step by name").fill(f"entry-{ENTRIES - 1}")
+    expect(page.locator(".timeline-row")).to_have_count(1)
