@@ -53,10 +53,11 @@ def binaries() -> Path:
 class Postgres:
     """A server in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.port = 0
+        self._settings = (*SETTINGS, "synchronous_commit=on") if is_durable else SETTINGS
 
     @property
     def url(self) -> str:
@@ -73,7 +74,7 @@ class Postgres:
     def start(self) -> None:
         for _ in range(STARTS_MAX):
             self.port = self.port or _free_port()
-            options = " ".join(f"-c {setting}" for setting in (*SETTINGS, f"port={self.port}"))
+            options = " ".join(f"-c {setting}" for setting in (*self._settings, f"port={self.port}"))
             try:
                 _run(
                     "pg_ctl",
@@ -120,6 +121,19 @@ def shared_postgres() -> Iterator[Postgres]:
                 postgres.stop()
                 shutil.rmtree(postgres.folder)
                 state.unlink()
+
+
+@contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """A server of the body's own, to be stopped and started: what it has committed outlives its processes."""
+    with tempfile.TemporaryDirectory(prefix="aiki-own-postgres-") as folder:
+        postgres = Postgres(Path(folder), is_durable=True)
+        postgres.make()
+        postgres.start()
+        try:
+            yield postgres
+        finally:
+            postgres.stop()
 
 
 @contextmanager

@@ -6,14 +6,18 @@ that was recorded by then, has run again.
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncpg
 import msgspec
 
 from aiki.model.journal import Entry, EntryKind
+from tests.postgres import complete
 
 TASKS = 11  # of a journey, with those of its child
+READ = "SELECT run_id, entry FROM {journal}"
 
 
 class Line(NamedTuple):
@@ -26,10 +30,10 @@ class Line(NamedTuple):
 
 
 class Effects:
-    """The executions of the program `steps.py`, beside the journal in the database."""
+    """The executions of the program `steps.py`, beside the journal in the database: by default, a file."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = folder / "steps.db"
+    def __init__(self, folder: Path, database: str | None = None) -> None:
+        self.database = database or str(folder / "steps.db")
         self.path = folder / "effects.txt"
         self._recorded: set[tuple[str, str]] = set()
         self._seen = 0
@@ -47,27 +51,40 @@ class Effects:
         self._recorded = self._read()
         self._seen = len(self.lines())
 
-    def check_all(self, runs: int) -> str:
+    def check_all(self, runs: int, *, tasks_each: int = TASKS) -> str:
         """Assert that every task of so many runs was executed, each always with one argument; return the numbers."""
         given = defaultdict(set)
         lines = self.lines()
         for line in lines:
             given[line.key].add(line)
         tasks = len(given)
-        assert tasks == runs * TASKS
+        assert tasks == runs * tasks_each
         assert all(len(found) == 1 for found in given.values())
         return f"{len(lines)} executions of {tasks} tasks"
 
     def _read(self) -> set[tuple[str, str]]:
-        if not self.database.exists():
-            return set()
-        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
-        try:
-            rows = connection.execute("SELECT run_id, entry FROM journal").fetchall()
-        finally:
-            connection.close()
-        entries = [(run_id, msgspec.json.decode(entry, type=Entry)) for run_id, entry in rows]
+        entries = [(run_id, msgspec.json.decode(entry, type=Entry)) for run_id, entry in _rows(self.database)]
         return {(run_id, _step_of(entry)) for run_id, entry in entries if entry.key.kind is EntryKind.TASK}
+
+
+def _rows(database: str) -> Sequence[tuple[str, str]]:
+    if database.startswith("postgresql://"):
+        return complete(_rows_of_postgres(database))
+    if not Path(database).exists():
+        return []
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        return connection.execute(READ.format(journal="journal")).fetchall()
+    finally:
+        connection.close()
+
+
+async def _rows_of_postgres(url: str) -> Sequence[tuple[str, str]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [(str(run_id), entry) for run_id, entry in await connection.fetch(READ.format(journal="aiki.journal"))]
+    finally:
+        await connection.close()
 
 
 def _step_of(entry: Entry) -> str:

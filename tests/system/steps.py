@@ -1,7 +1,7 @@
 """A program to be killed: many runs of a workflow of ten steps, with sleeps, events and children, on one file.
 
     python steps.py local DATABASE RUNS RELEASED    server, worker and client in one process
-    python steps.py worker URL                      a worker for a server elsewhere
+    python steps.py worker URL [REDIS]              a worker for a server elsewhere, which may find its work in Redis
 
 Only the first RELEASED runs are sent what they wait for, so that whoever
 kills the program decides how far it gets. Every execution of a task leaves a line in the file that AIKI_EFFECTS names: idempotency key, run, step and argument. Started again on
@@ -90,6 +90,33 @@ async def journey_v1(run: aiki.Run[Go], given: str) -> str:
     return await step.start(run, "7", value)
 
 
+hop = aiki.workflow("hop")
+
+
+@hop.version("1")
+async def hop_v1(run: aiki.Run, given: str) -> str:
+    """A child: a sleep and a step."""
+    await run.sleep("pause", milliseconds=15)
+    return await step.start(run, "hop", given)
+
+
+trip = aiki.workflow("trip")
+
+
+@trip.version("1", events=Go)
+async def trip_v1(run: aiki.Run[Go], given: str) -> str:
+    """Five steps with that of its child, a sleep and an event between them."""
+    value = await step.start(run, "1", given)
+    await run.sleep("first", milliseconds=300)
+    word = await run.events.go.wait(timeout=timedelta(minutes=10))
+    value = await step.start(run, "2", value + word.data)
+    child = await hop_v1.start_as_child(run, value)
+    beside = asyncio.create_task(step.start(run, "3", value))
+    value = await child.result()
+    value += await beside
+    return await step.start(run, "4", value)
+
+
 patience = aiki.workflow("patience")
 
 
@@ -106,6 +133,12 @@ def expected(given: str) -> str:
     value = digest("leg-2", digest("leg-1", value)) + digest("4", value)
     three = [digest(f"5-{part}", value) for part in "abc"]
     return digest("7", digest("6", "".join(three)))
+
+
+def expected_of_trip(given: str) -> str:
+    """Return the output of a trip, computed."""
+    value = digest("2", digest("1", given) + "onwards")
+    return digest("4", digest("hop", value) + digest("3", value))
 
 
 async def travel(client: aiki.Client, number: int, *, delay_s: float = 0.0, is_released: bool = True) -> None:
@@ -127,14 +160,16 @@ async def serve_and_travel(database: str, runs: int, *, released: int) -> None:
     print("done", flush=True)
 
 
-async def work(url: str) -> None:
+async def work(url: str, redis: str | None = None) -> None:
     """Serve the workflows for a server elsewhere, until told to stop."""
+    workflows = [journey_v1, leg_v1, trip_v1, hop_v1, patience_v1]
+    subscriber = None if redis is None else aiki.RedisSubscriber(redis)
     async with aiki.Client(url) as client:
-        await aiki.Worker(client, workflows=[journey_v1, leg_v1, patience_v1], shutdown_grace=2.0).run()
+        await aiki.Worker(client, workflows=workflows, shutdown_grace=2.0, subscriber=subscriber).run()
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "worker":
-        asyncio.run(work(sys.argv[2]))
+        asyncio.run(work(*sys.argv[2:]))
     else:
         asyncio.run(serve_and_travel(sys.argv[2], int(sys.argv[3]), released=int(sys.argv[4])))

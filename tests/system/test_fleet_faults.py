@@ -23,8 +23,8 @@ async def _until_executing(fleet: Fleet, step: str) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_a_frozen_workers_late_writes_are_refused_and_it_serves_on(tmp_path: Path) -> None:
-    with fleet_in(tmp_path) as fleet:
+async def test_a_frozen_workers_late_writes_are_refused_and_it_serves_on(tmp_path: Path, database: str) -> None:
+    with fleet_in(tmp_path, database) as fleet:
         await fleet.hire(workers=1)
         async with aiki.Client(fleet.url, timeout=30) as client:
             handle = await patience_v1.start(client, 1.0)
@@ -49,8 +49,8 @@ async def test_a_frozen_workers_late_writes_are_refused_and_it_serves_on(tmp_pat
 
 
 @pytest.mark.timeout(120)
-async def test_a_worker_told_to_stop_under_load_gives_everything_back_at_once(tmp_path: Path) -> None:
-    with fleet_in(tmp_path) as fleet:
+async def test_a_worker_told_to_stop_under_load_gives_everything_back_at_once(tmp_path: Path, database: str) -> None:
+    with fleet_in(tmp_path, database) as fleet:
         await fleet.hire(workers=1)
         async with aiki.Client(fleet.url, timeout=30) as client:
             journeys = [asyncio.create_task(travel(client, number, delay_s=0.0)) for number in range(RUNS)]

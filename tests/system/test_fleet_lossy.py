@@ -16,8 +16,8 @@ LEASE_S = 10.0  # what is set right by it comes too late; tests/worker/test_sess
 
 
 @pytest.mark.timeout(120)
-async def test_lost_answers_are_set_right_and_nothing_is_done_twice(tmp_path: Path) -> None:
-    with fleet_in(tmp_path) as fleet:
+async def test_lost_answers_are_set_right_and_nothing_is_done_twice(tmp_path: Path, database: str) -> None:
+    with fleet_in(tmp_path, database) as fleet:
         await fleet.hire(workers=0)
         async with lossy(fleet.port, every=4) as proxy:
             fleet.url = proxy.url
@@ -37,8 +37,8 @@ async def test_lost_answers_are_set_right_and_nothing_is_done_twice(tmp_path: Pa
 
 
 @pytest.mark.timeout(60)
-async def test_a_start_whose_answer_was_lost_is_one_run(tmp_path: Path) -> None:
-    with fleet_in(tmp_path) as fleet:
+async def test_a_start_whose_answer_was_lost_is_one_run(tmp_path: Path, database: str) -> None:
+    with fleet_in(tmp_path, database) as fleet:
         await fleet.hire(workers=0)
         async with lossy(fleet.port, every=2) as proxy, aiki.Client(proxy.url, timeout=30) as client:
             handles = [await client.runs.start("nobodys", "1", {"number": number}) for number in range(6)]

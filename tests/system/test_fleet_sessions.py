@@ -22,8 +22,8 @@ class BlockingFleet(Fleet):
 
 
 @pytest.mark.timeout(120)
-async def test_a_killed_workers_run_is_anothers_within_five_seconds(tmp_path: Path) -> None:
-    fleet = BlockingFleet(tmp_path)
+async def test_a_killed_workers_run_is_anothers_within_five_seconds(tmp_path: Path, database: str) -> None:
+    fleet = BlockingFleet(tmp_path, database)
     try:
         await fleet.hire(workers=1)
         async with aiki.Client(fleet.url, timeout=30) as client:
@@ -41,11 +41,11 @@ async def test_a_killed_workers_run_is_anothers_within_five_seconds(tmp_path: Pa
 
 @pytest.mark.timeout(120)
 async def test_a_worker_whose_loop_is_held_up_beyond_its_lease_keeps_its_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIKI_LEASE_MS", "2000")
     monkeypatch.setenv("AIKI_POLL_WAIT_MS", "400")
-    fleet = BlockingFleet(tmp_path)
+    fleet = BlockingFleet(tmp_path, database)
     try:
         await fleet.hire(workers=1)
         async with aiki.Client(fleet.url, timeout=30) as client:

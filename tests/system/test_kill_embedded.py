@@ -31,7 +31,7 @@ class Lives:
         Args:
             released: how many of the runs may go on beyond their event.
         """
-        command = [sys.executable, str(PROGRAM), "local", str(self.effects.database), str(RUNS), str(released)]
+        command = [sys.executable, str(PROGRAM), "local", self.effects.database, str(RUNS), str(released)]
         environment = {**os.environ, "AIKI_EFFECTS": str(self.effects.path)}
         with (
             (self.folder / "errors.txt").open("ab") as errors,

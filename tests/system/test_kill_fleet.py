@@ -36,8 +36,8 @@ SERVER = "import aiki_command; aiki_command.main()"
 class Fleet:
     """The processes; those that are killed are started anew."""
 
-    def __init__(self, folder: Path) -> None:
-        self.effects = Effects(folder)
+    def __init__(self, folder: Path, database: str | None = None) -> None:
+        self.effects = Effects(folder, database)
         self._errors = folder / "errors.txt"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -86,7 +86,7 @@ class Fleet:
             "--port",
             str(self.port),
             "--database",
-            str(self.effects.database),
+            self.effects.database,
         )
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
@@ -106,10 +106,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def fleet_in(folder: Path) -> Iterator[Fleet]:
+def fleet_in(folder: Path, database: str | None = None) -> Iterator[Fleet]:
     """A fleet for the body."""
     with ExitStack() as exits:
-        fleet = Fleet(folder)
+        fleet = Fleet(folder, database)
         exits.callback(fleet.stop)
         yield fleet
 
@@ -133,13 +133,20 @@ async def _kills(fleet: Fleet, chance: random.Random, *, workers: int, servers: 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("workers", "servers"),
-    [(WORKER_KILLS, 0), (0, SERVER_KILLS), (WORKER_KILLS // 2, SERVER_KILLS // 2)],
-    ids=["workers", "server", "both"],
+    ("database", "workers", "servers"),
+    [
+        ("sqlite", WORKER_KILLS, 0),
+        ("sqlite", 0, SERVER_KILLS),
+        ("sqlite", WORKER_KILLS // 2, SERVER_KILLS // 2),
+        ("postgres", WORKER_KILLS // 2, SERVER_KILLS // 2),
+    ],
+    indirect=["database"],
 )
-async def test_every_run_completes_and_clients_notice_nothing(tmp_path: Path, workers: int, servers: int) -> None:
+async def test_every_run_completes_and_clients_notice_nothing(
+    tmp_path: Path, database: str, workers: int, servers: int
+) -> None:
     chance = random.Random(20261122)
-    with fleet_in(tmp_path) as fleet:
+    with fleet_in(tmp_path, database) as fleet:
         try:
             await fleet.hire()
             async with asyncio.timeout(LIMIT_S):
@@ -149,5 +156,5 @@ async def test_every_run_completes_and_clients_notice_nothing(tmp_path: Path, wo
         except BaseException:
             print(fleet.errors())
             raise
-        fleet.effects.check()
+        await asyncio.to_thread(fleet.effects.check)
         print(f"{workers} workers and {servers} servers killed, {fleet.effects.check_all(RUNS)}")

@@ -62,8 +62,8 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(url: str, *, worker_url: str | None = None) -> AsyncIterator[Fleet]:
-    async with aiki.Server(":memory:", redis=url, config=Config()) as server, server.client() as client:
+async def fleet(url: str, database: str, *, worker_url: str | None = None) -> AsyncIterator[Fleet]:
+    async with aiki.Server(database, redis=url, config=Config()) as server, server.client() as client:
         made = Fleet(server, client)
         poll = client.transport.poll
 
@@ -76,8 +76,8 @@ async def fleet(url: str, *, worker_url: str | None = None) -> AsyncIterator[Fle
             yield made
 
 
-async def test_a_worker_finds_its_work_in_redis(redis: RedisService) -> None:
-    async with fleet(redis.url) as made:
+async def test_a_worker_finds_its_work_in_redis(redis: RedisService, database: str) -> None:
+    async with fleet(redis.url, database) as made:
         await made.until_found()
 
         assert await made.run_many(50) == [2 * n for n in range(50)]
@@ -86,16 +86,16 @@ async def test_a_worker_finds_its_work_in_redis(redis: RedisService) -> None:
         await made.until_found()
 
 
-async def test_a_parked_run_is_found_again_by_the_worker_that_keeps_it(redis: RedisService) -> None:
-    async with fleet(redis.url) as made:
+async def test_a_parked_run_is_found_again_by_the_worker_that_keeps_it(redis: RedisService, database: str) -> None:
+    async with fleet(redis.url, database) as made:
         await made.until_found()
         handle = await napping_v1.start(made.client, 4)
 
         assert await handle.result(timeout=10) == 8
 
 
-async def test_nothing_is_lost_when_redis_is_flushed(redis: RedisService) -> None:
-    async with fleet(redis.url) as made:
+async def test_nothing_is_lost_when_redis_is_flushed(redis: RedisService, database: str) -> None:
+    async with fleet(redis.url, database) as made:
         await made.until_found()
         running = asyncio.create_task(made.run_many(200))
         for _ in range(5):
@@ -105,8 +105,10 @@ async def test_nothing_is_lost_when_redis_is_flushed(redis: RedisService) -> Non
         assert await running == [2 * n for n in range(200)]
 
 
-async def test_while_redis_is_away_polls_bring_the_work_and_then_redis_again(redis: RedisService) -> None:
-    async with fleet(redis.url) as made:
+async def test_while_redis_is_away_polls_bring_the_work_and_then_redis_again(
+    redis: RedisService, database: str
+) -> None:
+    async with fleet(redis.url, database) as made:
         await made.until_found()
         redis.kill()
         loop = asyncio.get_running_loop()
@@ -120,16 +122,16 @@ async def test_while_redis_is_away_polls_bring_the_work_and_then_redis_again(red
         assert await made.run_many(20) == [2 * n for n in range(20)]
 
 
-async def test_a_worker_whose_server_cannot_reach_redis_is_handed_its_work(redis: RedisService) -> None:
-    async with fleet("redis://127.0.0.1:1/0", worker_url=redis.url) as made:
+async def test_a_worker_whose_server_cannot_reach_redis_is_handed_its_work(redis: RedisService, database: str) -> None:
+    async with fleet("redis://127.0.0.1:1/0", database, worker_url=redis.url) as made:
         assert await made.run_many(20) == [2 * n for n in range(20)]
 
         assert not any(poll.found for poll in made.polls)
 
 
-async def test_of_two_workers_only_one_has_each_run(redis: RedisService) -> None:
+async def test_of_two_workers_only_one_has_each_run(redis: RedisService, database: str) -> None:
     async with (
-        fleet(redis.url) as made,
+        fleet(redis.url, database) as made,
         Worker(made.client, [doubling_v1], name="second", subscriber=RedisSubscriber(redis.url)),
     ):
         assert await made.run_many(200) == [2 * n for n in range(200)]

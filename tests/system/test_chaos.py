@@ -1,0 +1,112 @@
+"""Three servers and six workers on one Postgres, and every two seconds something that should not have happened.
+
+Smaller by default; `make chaos` (AIKI_CHAOS=1) takes it to full size: five thousand runs, and an outage of twenty seconds.
+"""
+
+import asyncio
+import os
+import random
+import time
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+import aiki
+from aiki.engine.invariants import check
+from tests.system.chaos import ChaosFleet, chaos_fleet
+from tests.system.snapshots import doubled_entries, moves, snapshot_of
+from tests.system.steps import expected_of_trip, trip_v1
+
+FULL = os.environ.get("AIKI_CHAOS") == "1"
+SEED = int(os.environ.get("AIKI_SEED", "20261127"))
+RUNS = int(os.environ.get("AIKI_RUNS", "5000" if FULL else "150"))
+ROUNDS = int(os.environ.get("AIKI_ROUNDS", "12" if FULL else "1"))  # of all faults
+TASKS = 5
+EVERY_S = 2.0
+STUCK_S = 30.0
+PATIENCE_S = 60.0
+
+
+async def _trip(clients: list[aiki.Client], number: int, *, after_s: float) -> None:
+    """Start a run at one server, send its event by another, and wait for its end at a third."""
+    await asyncio.sleep(after_s)
+    given = f"trip-{number}"
+    first, second, third = (clients[(number + place) % len(clients)] for place in range(3))
+    handle = await trip_v1.options(reference_id=given).start(first, given)
+    with suppress(aiki.RunEnded):  # the answer to the first of two was lost
+        await trip_v1.handle(second, handle.id).events.go.send("onwards", reference_id="go")
+    assert await trip_v1.handle(third, handle.id).result() == expected_of_trip(given)
+
+
+async def _trips(fleet: ChaosFleet, *, runs: int, spread_s: float) -> None:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(aiki.Client(url, timeout=PATIENCE_S)) for url in fleet.urls]
+        async with asyncio.TaskGroup() as group:
+            for number in range(runs):
+                group.create_task(_trip(clients, number, after_s=number * spread_s / runs))
+
+
+async def _is_whole(fleet: ChaosFleet, *, runs: int) -> None:
+    """Assert that everything is done, and nothing twice that was recorded."""
+    await asyncio.to_thread(fleet.effects.check)
+    print(fleet.effects.check_all(runs, tasks_each=TASKS), dict(fleet.done), dict(fleet.cutter.done))
+    assert await doubled_entries(fleet.database) == []
+    snapshot = await snapshot_of(fleet.database)
+    assert len(snapshot.runs) == 2 * runs
+    assert {run.status for run in snapshot.runs.values()} == {"completed"}
+    assert check(snapshot) == []
+
+
+@pytest.mark.timeout(1_800)
+async def test_whatever_happens_to_a_fleet_every_run_completes_and_nothing_is_done_twice(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    async with chaos_fleet(tmp_path, chance=chance, servers=3, workers=6) as fleet:
+        faults = [name for _ in range(ROUNDS) for name in chance.sample(sorted(fleet.faults), len(fleet.faults))]
+        trips = asyncio.create_task(_trips(fleet, runs=RUNS, spread_s=EVERY_S * len(faults)))
+        try:
+            for fault in faults:
+                await asyncio.wait([trips], timeout=EVERY_S)
+                await fleet.fault(fault)
+                with suppress(OSError):  # Postgres has not begun yet
+                    await asyncio.to_thread(fleet.effects.check)
+            began = time.monotonic()
+            async with asyncio.timeout(STUCK_S):
+                await trips
+            print(f"all done {time.monotonic() - began:.1f} s after the last fault")
+        finally:
+            trips.cancel()
+        await _is_whole(fleet, runs=RUNS)
+        assert not fleet.ended["worker"], "a worker ended by itself"
+        assert set(fleet.cutter.done) == {"before", "after"}
+
+
+@pytest.mark.timeout(600)
+async def test_an_outage_of_the_database_longer_than_the_lease_expires_nobody(tmp_path: Path) -> None:
+    outage_s = 20.0 if FULL else 4.5
+    settings = {} if FULL else {"lease_ms": 3_000, "poll_wait_ms": 1_000}
+    runs = 400 if FULL else 60
+    async with chaos_fleet(tmp_path, chance=random.Random(SEED), servers=2, workers=2, **settings) as fleet:
+        trips = asyncio.create_task(_trips(fleet, runs=runs, spread_s=outage_s + 4))
+        try:
+            while not len(fleet.effects.lines()) > 20:
+                await asyncio.wait([trips], timeout=0.1)
+            await fleet.stop_postgres()
+            await asyncio.wait([trips], timeout=outage_s)
+            await fleet.start_postgres()
+            async with asyncio.timeout(STUCK_S):
+                await trips
+        finally:
+            trips.cancel()
+        await _is_whole(fleet, runs=runs)
+        assert not fleet.ended, "a process ended by itself"
+        found = await moves(fleet.database)
+        assert not {"worker_lost", "crashed"} & set(found), found
+        assert not [line for line, times in _times(fleet).items() if times > 1], "a task was executed twice"
+
+
+def _times(fleet: ChaosFleet) -> dict[str, int]:
+    times: dict[str, int] = {}
+    for line in fleet.effects.lines():
+        times[line.key] = times.get(line.key, 0) + 1
+    return times
