@@ -229,9 +229,15 @@ class Unauthorized(AikiError):
 
 
 class Unavailable(AikiError):
-    """The server cannot be reached, or is too busy; the call may be repeated."""
+    """The server cannot be reached, or is too busy; the call may be repeated.
+
+    Attributes:
+        away: "database" where the server is there and its database is not, so that it records nothing, and ends no
+            session either; else None.
+    """
 
     code = "unavailable"
+    away: str | None = None
 
 
 class DatabaseInUse(AikiError):

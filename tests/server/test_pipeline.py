@@ -219,6 +219,45 @@ async def test_a_database_that_stays_away_makes_the_server_unavailable_and_not_b
     await world.run()
 
 
+async def test_while_the_database_is_away_polls_are_told_so_at_once(world: ServerWorld) -> None:
+    worker = await world.worker()
+    _fail_next(world, times=3, after_effect=False)
+    with pytest.raises(Unavailable):
+        await world.run()
+
+    with pytest.raises(Unavailable) as told:
+        await worker.poll()
+    assert told.value.away == "database"
+    await world.run()
+
+    assert (await worker.poll()).assignments
+
+
+async def test_a_poll_does_not_join_a_transaction_that_may_never_be_answered(world: ServerWorld) -> None:
+    pipeline, lease_ms = world.server.pipeline, world.server.config.lease_ms
+    transaction, go_on = world.server.store.transaction, asyncio.Event()
+
+    async def held_up(keys: Keys, decide: Decision) -> Transaction:
+        await go_on.wait()
+        return await transaction(keys, decide)
+
+    worker = await world.worker()
+    world.server.store.transaction = held_up  # type: ignore[method-assign]
+    started = pipeline.submit(Start(world.start_request()))
+    under_way = asyncio.create_task(pipeline.step())
+    await asyncio.sleep(0)
+    world.clock.advance(milliseconds=lease_ms // 2)
+
+    with pytest.raises(Unavailable) as told:
+        await world.calls.poll(worker.request())
+    assert told.value.away == "database"
+    go_on.set()
+    await under_way
+    await started
+
+    assert (await worker.poll()).assignments
+
+
 async def test_a_claim_whose_answer_was_lost_with_the_outcome_is_told_all_the_same(world: ServerWorld) -> None:
     worker = await world.worker()
     run_id = await world.run()

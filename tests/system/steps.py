@@ -15,6 +15,7 @@ import os
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aiki
 
@@ -162,9 +163,9 @@ async def serve_and_travel(database: str, runs: int, *, released: int) -> None:
 
 async def work(url: str, redis: str | None = None) -> None:
     """Serve the workflows for a server elsewhere, until told to stop."""
-    workflows = [journey_v1, leg_v1, trip_v1, hop_v1, patience_v1]
+    workflows: list[Any] = [journey_v1, leg_v1, trip_v1, hop_v1, patience_v1]
     subscriber = None if redis is None else aiki.RedisSubscriber(redis)
-    async with aiki.Client(url) as client:
+    async with aiki.Client(url, timeout=60) as client:
         await aiki.Worker(client, workflows=workflows, shutdown_grace=2.0, subscriber=subscriber).run()
 
 

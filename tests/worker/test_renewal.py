@@ -10,7 +10,7 @@ from aiki.clock import ManualClock, SystemClock
 from aiki.errors import Unavailable
 from aiki.model.run import Queue
 from aiki.model.wire import Held, PollAnswer, PollRequest
-from aiki.worker.renewal import HELD_UP_MS_MAX, Lease, Renewal
+from aiki.worker.renewal import HELD_UP_MS_MAX, STANDSTILL_LEASES, Lease, Renewal
 
 LEASE_MS = 10_000
 SESSION = "0190a000-0000-7000-8000-000000000003"
@@ -94,6 +94,19 @@ def test_an_answer_that_comes_late_takes_nothing_from_a_lease(world: World) -> N
     world.lease.renew(SESSION, sent_ms=world.clock.monotonic_ms() - 9_000, lease_ms=LEASE_MS)
 
     assert world.lease.left_ms() == LEASE_MS
+
+
+def test_a_server_without_a_database_keeps_a_lease_from_its_end_and_not_for_good(world: World) -> None:
+    began_ms = world.clock.monotonic_ms()
+    for _ in range(STANDSTILL_LEASES - 1):
+        world.clock.advance(milliseconds=LEASE_MS - 1_000)
+        world.lease.stand_still(SESSION, sent_ms=world.clock.monotonic_ms())
+        assert world.lease.left_ms() == LEASE_MS
+    while not world.lease.is_over():
+        world.clock.advance(milliseconds=1_000)
+        world.lease.stand_still(SESSION, sent_ms=world.clock.monotonic_ms())
+
+    assert world.clock.monotonic_ms() - began_ms == STANDSTILL_LEASES * LEASE_MS
 
 
 def test_an_answer_to_another_session_renews_nothing(world: World) -> None:

@@ -28,7 +28,7 @@ MS_PER_S: Final = 1000
 SESSIONS_AT_ONCE: Final = 10  # each gives back up to EXPIRY_ROWS runs in one transaction
 SESSIONS_MAX: Final = 1_000
 RETURNS_MAX: Final = 100_000  # transactions for the runs of one session
-FRUITLESS_MAX: Final = 3  # rounds in a row in which what seemed due was not: others may have been faster, once or twice
+FRUITLESS_MAX: Final = 3  # rounds in a row in which nothing came of the same alarms: other servers are faster but once
 MISSED_SWEEPS: Final = 3  # so many sweeps late, and it was the server that stood still, not its workers
 OVERSLEPT_MS: Final = 500  # the same, for those who are silent: they are judged sooner
 NOBODY: Final = ""  # a session that there is not
@@ -72,6 +72,7 @@ class Alarms:
         self._awake_by_ms = clock.monotonic_ms()  # when the loop steps again at the latest, unless it is held up
         self._nearer = asyncio.Event()
         self._fruitless = 0
+        self._barren: set[object] = set()  # what was due in the last round, and nothing came of it
 
     def note(self, ws: WorkingSet) -> None:
         """Learn of the alarms that a transaction has set."""
@@ -131,12 +132,13 @@ class Alarms:
                 changed += await self._ring([run.id])
         schedules = await self._store.due_schedules(now_ms=now_ms, limit=self._config.alarm_rows)
         changed += await self._tick(schedules)
-        self._fruitless = self._fruitless + 1 if (due or schedules) and not changed else 0
+        barren: set[object] = set() if changed else {*(run.id for run in due), *schedules}
+        self._fruitless = self._fruitless + 1 if barren & self._barren else min(len(barren), 1)
+        self._barren = barren
         if self._fruitless < FRUITLESS_MAX:
             await self._note_stored()
         else:
-            many = len(due) + len(schedules)
-            _log.error("%d alarms are due and nothing comes of them; looking again with the next sweep", many)
+            _log.error("%d alarms are due and nothing comes of them; looking again with the next sweep", len(barren))
 
     async def _ring(self, run_ids: Sequence[str]) -> int:
         """Ring alarms together, and return of how many something came. One that the engine fails on stops no other."""

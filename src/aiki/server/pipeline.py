@@ -58,6 +58,7 @@ __all__ = ["Pipeline"]
 
 ATTEMPTS_MAX: Final = 3  # of a transaction that the database could not do just now
 RETRY_S: Final = 0.05
+STANDSTILL_PART: Final = 0.3  # of the lease: a transaction that takes longer may never be answered
 
 A = TypeVar("A", bound=Answer)
 
@@ -111,6 +112,8 @@ class Pipeline:
         self._wake = asyncio.Event()
         self._closed: Unavailable | None = None
         self.able_since_ms: float | None = None  # monotonic: since when the database has been written to without fail
+        self._is_away = False
+        self._began_ms: float | None = None  # monotonic: since when an attempt at a transaction is under way
         self.transactions = 0
         dispatch.on_wanted(self.wake)
 
@@ -146,10 +149,14 @@ class Pipeline:
         """Put a command into the queue.
 
         Raises:
-            Unavailable: too many commands wait, or the server closes.
+            Unavailable: too many commands wait, or the server closes; or it is a poll, and the database is away: a
+                session stays as it is then, and its worker is told so rather than left waiting.
         """
         if self._closed is not None:
             raise self._closed
+        if isinstance(command, Poll) and self._stands_still():
+            self.able_since_ms = None  # as below
+            raise Unavailable("the database is away; no session ends meanwhile", away="database")
         if len(self._queue) >= self._config.queued_commands_max:
             if isinstance(command, Poll):
                 self.able_since_ms = None  # a session may end for want of a renewal that was refused
@@ -185,6 +192,12 @@ class Pipeline:
             return False
         await self._do(batch)
         return True
+
+    def _stands_still(self) -> bool:
+        """Whether the database is away, or so slow that it may be. Whoever sweeps finds out when it is back."""
+        if self._began_ms is None:
+            return self._is_away
+        return self._is_away or self._clock.monotonic_ms() - self._began_ms > STANDSTILL_PART * self._config.lease_ms
 
     def stop(self, error: Unavailable) -> None:
         """Refuse whatever comes from now on; what waits is still done."""
@@ -280,18 +293,22 @@ class Pipeline:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 self.transactions += 1
+                self._began_ms = self._clock.monotonic_ms()
                 done = await self._store.transaction(keys, decide_all)
             except Unavailable as error:
-                self.able_since_ms = None
+                self.able_since_ms, self._is_away = None, True
                 self._on_uncertain()  # if it was done all the same, those who wait for ends have not been told
                 if attempt == ATTEMPTS_MAX:
-                    raise
+                    raise Unavailable(error.message, away="database") from error
                 _log.warning("the database was away, trying again: %s", error)
                 await asyncio.sleep(RETRY_S * attempt)
             else:
+                self._is_away = False
                 if self.able_since_ms is None:
                     self.able_since_ms = self._clock.monotonic_ms()
                 return done, answers
+            finally:
+                self._began_ms = None
         raise AssertionError("the last attempt returns or raises")
 
     def _settle(

@@ -26,10 +26,13 @@ from aiki.errors import AikiError
 from aiki.model.wire import PollRequest
 from aiki.sdk.transport import Renewer
 
-__all__ = ["HELD_UP_MS_MAX", "Lease", "Renewal"]
+__all__ = ["HELD_UP_MS_MAX", "STANDSTILL_LEASES", "Lease", "Renewal"]
 
 HELD_UP_MS_MAX: Final = 60_000
 """For how long a loop that is held up is renewed for."""
+
+STANDSTILL_LEASES: Final = 10
+"""For how many leases a session holds that nobody could renew, since its servers say that they have no database."""
 
 POLL_PART: Final = 5  # a poll lasts this part of the lease: so many of them, at least, renew it before it is over
 PATIENCE_PART: Final = 20  # and is waited for by this part longer
@@ -64,6 +67,7 @@ class Lease:
         self._session_id = ""
         self._number = 0
         self._until_ms = -math.inf
+        self._renewed_ms = -math.inf  # when the poll was sent that renewed it last
         self.lease_ms = 0
 
     def begin(self, session_id: str, *, sent_ms: float, lease_ms: int) -> None:
@@ -73,6 +77,7 @@ class Lease:
             self._number = 0
             self.lease_ms = lease_ms
             self._until_ms = sent_ms + lease_ms
+            self._renewed_ms = sent_ms
 
     def renew(self, session_id: str, *, sent_ms: float, lease_ms: int) -> None:
         """A poll that was sent then has been answered."""
@@ -80,6 +85,17 @@ class Lease:
             if session_id == self._session_id:
                 self.lease_ms = lease_ms
                 self._until_ms = max(self._until_ms, sent_ms + lease_ms)
+                self._renewed_ms = max(self._renewed_ms, sent_ms)
+
+    def stand_still(self, session_id: str, *, sent_ms: float) -> None:
+        """A poll that was sent then has been answered by a server without a database: it ends no session now.
+
+        Another server may have one, and end it all the same. That is what epochs are for; so the patience is bounded.
+        """
+        with self._lock:
+            if session_id == self._session_id:
+                last_ms = self._renewed_ms + STANDSTILL_LEASES * self.lease_ms
+                self._until_ms = max(self._until_ms, min(sent_ms + self.lease_ms, last_ms))
 
     def next_number(self) -> int:
         """Return the number of the session's next poll."""

@@ -369,7 +369,12 @@ class Session:
         _log.info("poll %d of worker %s was not answered in time; asking anew", poll.request.number, self._name)
 
     def _take(self, poll: _Poll) -> None:
-        answer = poll.answer.result()
+        try:
+            answer = poll.answer.result()
+        except Unavailable as error:
+            if error.away == "database":
+                self._lease.stand_still(self.id, sent_ms=poll.sent_ms)
+            raise
         host = self._host
         self._unanswered = 0
         if self._is_away:
@@ -397,9 +402,11 @@ class Session:
             poll.answer.cancel()
 
     def _pause_s(self, backoff_s: float) -> float:
-        """Return how long to wait before the server is asked again: not beyond the end of the lease."""
+        """Return how long to wait before the server is asked again: so that the lease can be renewed in time."""
         wait_s = backoff_s * (0.5 + self._chance.random.random())
-        return wait_s if self._is_over else min(wait_s, max(self._lease.left_ms(), 0) / MS_PER_S)
+        if self._is_over:
+            return wait_s
+        return min(wait_s, self._lease.poll_ms / MS_PER_S, max(self._lease.left_ms(), 0) / MS_PER_S)
 
     def _tell_away(self, error: Unavailable) -> None:
         if not self._is_away:
