@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help venv check test test-full demo bench docs format clean
+.PHONY: help venv check test test-full chaos demo bench docs format clean
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
@@ -19,6 +19,7 @@ help:
 	@echo "make test     run every test, and every example of the documentation"
 	@echo "make test-full  the tests that kill processes, at full size (five minutes)"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
+	@echo "make chaos    servers, workers, Postgres and Redis, killed and cut off one after the other (five minutes)"
 	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery (two minutes)"
 	@echo "make docs     write the reference: HTTP, errors, commands, settings, statuses"
 	@echo "make format   put the code in the form that make check wants"
@@ -35,6 +36,9 @@ test: $(DEV)
 test-full: $(DEV)
 	@AIKI_FULL=1 AIKI_CTRL_C=20 $(BIN)/pytest tests/system/test_kill_embedded.py tests/system/test_kill_fleet.py \
 		tests/cli/test_interruption.py
+
+chaos: $(DEV)
+	@AIKI_CHAOS=1 $(BIN)/pytest -s tests/system/test_chaos.py
 
 bench: $(RUNTIME)
 	@$(BIN)/python bench/embedded.py

@@ -172,6 +172,29 @@ def test_who_waits_at_one_server_hears_of_an_end_committed_at_another(
     check()
 
 
+@pytest.mark.parametrize("without", ["TURN_ROWS", "ENDED_PAGES"])
+def test_an_end_that_nobody_told_of_is_found_among_the_latest_and_in_turn(
+    monkeypatch: pytest.MonkeyPatch, without: str
+) -> None:
+    monkeypatch.setattr(f"aiki.server.waiting.{without}", 0)
+
+    @virtually
+    async def check() -> None:
+        async with fleet(all_is_lost) as made:
+            assignment = await made.claim()
+            waited = asyncio.create_task(
+                made.first.wait(WaitRequest("default", "client", 1, add=(assignment.run_id,), wait_ms=60_000))
+            )
+            await asyncio.sleep(2.3)
+            before_ms = made.clock.monotonic_ms()
+            await made.complete(assignment)
+
+            assert [finished.run_id for finished in (await waited).finished] == [assignment.run_id]
+            assert made.clock.monotonic_ms() - before_ms <= SWEEP_MS
+
+    check()
+
+
 @virtually
 async def test_an_alarm_set_at_one_server_rings_in_time_though_that_server_is_gone() -> None:
     clock, network = virtual_clock(), LocalNetwork()

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from aiki.clock import ManualClock
+from aiki.clock import Chance, ManualClock
 from aiki.config import Config
 from aiki.engine.commands import CommitTurn, Start
 from aiki.errors import InvalidInput, Unavailable
@@ -24,6 +24,7 @@ from aiki.store.sqlite import SqliteStore
 from tests.server.world import ServerWorld, event, settled, turn
 
 UNSTORABLE = Raw(b'"\xff"')  # no UTF-8: the door would refuse it, and so does the database
+NUL = Raw(b'"\x00"')  # the same, for Postgres
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,38 @@ async def test_a_command_that_the_database_refuses_fails_alone(world: ServerWorl
     for start in good:
         assert (await world.info(start.run_id)).status is Status.QUEUED
     assert await world.do(world.calls.info("default", bad.run_id)) is None
+
+
+async def test_on_postgres_a_nul_that_slipped_through_fails_alone_or_stalls_its_run(
+    postgres_database: str, clock: ManualClock
+) -> None:
+    async with Server(postgres_database, clock=clock, chance=Chance(seed=1), is_stepped=True) as server:
+        world = ServerWorld(server, clock)
+        worker = await world.worker()
+        for _ in range(3):
+            await world.run()
+        first, culprit, last = (await worker.poll()).assignments
+        good, bad = world.start_request(), replace(world.start_request(), input=NUL)
+
+        asked = [
+            server.pipeline.submit(command)
+            for command in (
+                CommitTurn(turn(first, Outcome.COMPLETED, output=Raw(b"1"))),
+                CommitTurn(turn(culprit, Outcome.COMPLETED, output=NUL)),
+                Start(bad),
+                Start(good),
+                CommitTurn(turn(last, Outcome.COMPLETED, output=Raw(b"2"))),
+            )
+        ]
+        await world.until_quiet()
+
+        assert [type(answer.exception()) for answer in asked] == [*[type(None)] * 2, InvalidInput, *[type(None)] * 2]
+        assert [(await world.info(claim.run_id)).status for claim in (first, culprit, last)] == [
+            Status.COMPLETED,
+            Status.STALLED,
+            Status.COMPLETED,
+        ]
+        assert (await world.info(good.run_id)).status in {Status.QUEUED, Status.RUNNING}
 
 
 async def test_a_commit_that_the_database_refuses_stalls_its_run_and_spares_its_neighbours(world: ServerWorld) -> None:

@@ -12,6 +12,7 @@ import aiki
 from aiki import Client, Event, Events, Run, Worker, task, workflow
 from aiki.clock import SystemClock
 from aiki.config import Config
+from aiki.server.hints import Heard, News
 
 
 @task
@@ -135,3 +136,45 @@ async def _cut_listeners(url: str) -> None:
         )
     finally:
         await connection.close()
+
+
+class Deaf:
+    """A road on which everything is lost."""
+
+    def publish(self, news: News) -> None:
+        pass
+
+    async def listen(self, heard: Heard) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_where_every_hint_is_lost_an_event_an_end_and_a_run_come_a_second_later(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiki.server.postgres_road.PostgresRoad", lambda _: Deaf())
+    late_s = 1.5  # a sweep, and half of one for a machine that does much else
+    async with (
+        servers(postgres_database, 0, 0) as (first, second),
+        Worker(second, [approving_v1, doubling_v1]),
+    ):
+        loop = asyncio.get_running_loop()
+        for n in range(3):
+            began = loop.time()
+            handle = await doubling_v1.start(first, n)
+            at_second = await doubling_v1.handle(second, handle.id).result(timeout=10)
+            assert loop.time() - began < late_s, "a run that was ready"
+
+            assert (at_second, await handle.result(timeout=10)) == (2 * n, 2 * n)
+            assert loop.time() - began < 2 * late_s, "its end"
+
+            parked = await approving_v1.start(first)
+            async with asyncio.timeout(10):
+                while (await parked.info()).status != "awaiting_event":
+                    await asyncio.sleep(0.02)
+            began = loop.time()
+            await parked.events.approved.send(n)
+            assert await approving_v1.handle(second, parked.id).result(timeout=10) == 2 * n
+            assert loop.time() - began < late_s, "an event"

@@ -82,9 +82,9 @@ class Neighbours:
         if news.ended or news.has_announced:
             self._has_to_look.set()
 
-    def sweep(self) -> None:
+    async def sweep(self) -> None:
         """Look at what lost news would have told: whatever a caller here may have missed that happened elsewhere."""
-        self._waiting.note_uncertainty()
+        await self._waiting.sweep_elsewhere()
         for command in self._dispatch.poll_again(self._dispatch.holding()):
             self._pipeline.submit_unasked(command)
 

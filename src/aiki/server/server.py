@@ -320,16 +320,16 @@ class Server:
     async def _sweep(self) -> None:
         """Look for what lost hints should have told."""
         self.roster.sweep()
-        if self.is_shared:
-            self.neighbours.sweep()
-            self.live.note_uncertainty()  # of what other servers do, readers are told that they may have missed it
-        self.live.sweep()
-        await self.waiting.sweep()
-        queues = self.dispatch.served_queues()
+        queues = self.dispatch.served_queues()  # first: a poll that is decided again does not wait meanwhile
         if queues:
             self.dispatch.may_hold_runs(await self.store.ready_queues(queues))
         if self.dispatch.is_wanted:
             self.pipeline.wake()
+        if self.is_shared:
+            await self.neighbours.sweep()
+            self.live.note_uncertainty()  # of what other servers do, readers are told that they may have missed it
+        self.live.sweep()
+        await self.waiting.sweep()
         if self._board is not None and self._board.is_up:
             due_before_ms = self.clock.now_ms() - SHOWN_MS
             self._board.show_again(await self.store.waiting_runs(due_before_ms=due_before_ms, limit=SHOWN_ROWS))

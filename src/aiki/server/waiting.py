@@ -2,7 +2,8 @@
 
 The rule: an end is told until the client says that it has it, so an answer may get lost. A newer request makes an older
 one answered at once, so that none stands behind a long poll. Ends are heard of as transactions become durable; those
-from before, and after an outcome was lost, are read.
+from before, and after an outcome was lost, are read. Those at other servers are found by each sweep, told or not: it
+reads which runs have ended lately, and looks at some of those that are waited for, in turn, whenever they ended.
 """
 
 import asyncio
@@ -19,6 +20,10 @@ from aiki.store.base import IDS_MAX, Store
 __all__ = ["Waiting"]
 
 MS_PER_S: Final = 1000
+LATELY_MS: Final = 3_000  # how long the transaction of an end may take until it can be read
+ENDED_ROWS: Final = 5_000  # read at once
+ENDED_PAGES: Final = 10  # in one sweep; what is left is found in turn
+TURN_ROWS: Final = 1_000  # looked at in one sweep
 
 _Key = tuple[str, str]  # namespace, subscription
 
@@ -50,6 +55,8 @@ class Waiting:
         self._subscriptions: dict[_Key, _Subscription] = {}
         self._watchers: dict[str, set[_Key]] = {}
         self._ended_elsewhere: set[str] = set()
+        self._swept_ms: int | None = None  # until when it is known what has ended at other servers
+        self._turn: list[str] = []  # who are waited for, and still to be looked at in turn
         self._is_uncertain = False
         self._is_closed = False
 
@@ -104,13 +111,13 @@ class Waiting:
     async def read_ended_elsewhere(self) -> None:
         """Read the ends that others have told of."""
         run_ids, self._ended_elsewhere = self._ended_elsewhere, set()
-        by_key: dict[_Key, list[str]] = {}
+        watched: dict[str, dict[str, None]] = {}  # by namespace
         for run_id in run_ids:
-            for key in self._watchers.get(run_id, ()):
-                by_key.setdefault(key, []).append(run_id)
-        for key, watched in by_key.items():
-            if key in self._subscriptions:
-                await self._read(key, self._subscriptions[key], watched)
+            for namespace, _ in self._watchers.get(run_id, ()):
+                watched.setdefault(namespace, {})[run_id] = None
+        for namespace, asked in watched.items():
+            for finished in await self._ends(namespace, list(asked)):
+                self._tell(namespace, finished)
 
     async def sweep(self) -> None:
         """Forget clients that ask no more, and read what may have been missed."""
@@ -123,6 +130,24 @@ class Waiting:
             self._is_uncertain = False
             for key, subscription in list(self._subscriptions.items()):
                 await self._read(key, subscription, list(subscription.pending))
+
+    async def sweep_elsewhere(self) -> None:
+        """Find the ends at other servers that nobody has told of."""
+        now_ms = self._clock.now_ms()
+        since_ms = now_ms if self._swept_ms is None else self._swept_ms
+        after = (since_ms - LATELY_MS, "")
+        if self._watchers:
+            for _ in range(ENDED_PAGES):
+                ended = await self._store.ended_runs(until_ms=now_ms, after=after, limit=ENDED_ROWS)
+                self.note_ended_elsewhere(run.id for run in ended)
+                if len(ended) < ENDED_ROWS:
+                    break
+                after = (ended[-1].finished_at_ms, ended[-1].id)
+            self._turn = self._turn or list(self._watchers)
+            self.note_ended_elsewhere(self._turn[:TURN_ROWS])
+            del self._turn[:TURN_ROWS]
+        await self.read_ended_elsewhere()
+        self._swept_ms = now_ms
 
     def close(self) -> None:
         """Answer every open request."""
@@ -164,13 +189,17 @@ class Waiting:
                     del self._watchers[run_id]
 
     async def _read(self, key: _Key, subscription: _Subscription, run_ids: list[str]) -> None:
+        for finished in await self._ends(subscription.namespace, run_ids):
+            self._settle(key, subscription, finished)
+
+    async def _ends(self, namespace: str, run_ids: list[str]) -> list[Finished]:
+        """Return how those runs ended that have ended, or are not there."""
+        found: list[Finished] = []
         for first in range(0, len(run_ids), IDS_MAX):
             asked = run_ids[first : first + IDS_MAX]
-            ends = await self._store.ends(subscription.namespace, asked)
-            for run_id in asked:
-                finished = ends[run_id] if run_id in ends else _not_found(run_id)
-                if finished is not None:
-                    self._settle(key, subscription, finished)
+            ends = await self._store.ends(namespace, asked)
+            found += [end for run_id in asked if (end := ends.get(run_id, _not_found(run_id))) is not None]
+        return found
 
     def _tell(self, namespace: str, finished: Finished) -> None:
         for key in list(self._watchers.get(finished.run_id, ())):
