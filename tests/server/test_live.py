@@ -65,6 +65,22 @@ async def test_a_reader_that_waits_is_told_as_it_happens(world: ServerWorld) -> 
         assert _statuses(await waiting) == {run_id: "queued"}
 
 
+@pytest.mark.parametrize("is_before", [True, False])
+async def test_a_change_is_never_slept_through(clock: ManualClock, *, is_before: bool) -> None:
+    patient = Config(live_gap_ms=10, live_beat_ms=600_000)
+    async with Server(":memory:", clock=clock, chance=Chance(seed=1), config=patient, is_stepped=True) as server:
+        world = ServerWorld(server, clock)
+        with closing(server.live.open("default")) as reader:
+            await _told(world, reader)
+            clock.advance(seconds=1)
+            waiting = None if is_before else asyncio.create_task(reader.next())
+            await asyncio.sleep(0)
+            await world.run()
+
+            async with asyncio.timeout(5):
+                assert len((await (waiting or reader.next())).runs) == 1
+
+
 async def test_where_nothing_happens_an_empty_answer_says_so(world: ServerWorld) -> None:
     with closing(world.server.live.open("default")) as reader:
         first = await _told(world, reader)

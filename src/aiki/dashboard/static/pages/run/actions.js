@@ -35,7 +35,8 @@ const ACTIONS = [
 ];
 
 export function Actions({ run, refresh }) {
-  const fitting = ACTIONS.filter((action) => action.fits(run));
+  const all = ACTIONS.filter((action) => action.fits(run));
+  const fitting = run.status === "awaiting_event" ? all : [...all.filter((action) => action.verb !== "send"), ...all.filter((action) => action.verb === "send")];
   const begin = (action) => () => run && act(action, run, refresh);
   const shown = fitting.slice(0, 3);
   const more = fitting.slice(3);

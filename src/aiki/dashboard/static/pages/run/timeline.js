@@ -69,7 +69,7 @@ export function Timeline({ run, steps, moves, isLoading, chosen, onChoose }) {
 }
 
 function usualScale(steps, from, until) {
-  const work = steps.reduce((sum, step) => sum + (step.begun && step.ended ? step.ended - step.begun : 0), 0);
+  const work = steps.reduce((sum, step) => sum + (step.begun && (step.ended || step.executing) ? (step.ended ?? until) - step.begun : 0), 0);
   return work < SQUEEZE_BELOW * (until - from) ? "squeezed" : "true";
 }
 
