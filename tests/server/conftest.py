@@ -1,4 +1,4 @@
-"""A server for each test, stepped by hand on a clock that is moved by hand."""
+"""A server for each test, stepped by hand on a clock that is moved by hand: in memory, and on Postgres."""
 
 from collections.abc import AsyncIterator
 
@@ -14,7 +14,15 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+@pytest.fixture(params=["memory", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    if request.param == "memory":
+        return ":memory:"
+    url: str = request.getfixturevalue("postgres_database")
+    return url
+
+
 @pytest.fixture
-async def world(clock: ManualClock) -> AsyncIterator[ServerWorld]:
-    async with Server(":memory:", clock=clock, chance=Chance(seed=1), is_stepped=True) as server:
+async def world(database: str, clock: ManualClock) -> AsyncIterator[ServerWorld]:
+    async with Server(database, clock=clock, chance=Chance(seed=1), is_stepped=True) as server:
         yield ServerWorld(server, clock)

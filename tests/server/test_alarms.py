@@ -101,6 +101,8 @@ async def test_a_cascade_reaches_every_child_in_bounded_transactions(world: Serv
 
 
 async def test_a_session_that_nobody_renews_gives_its_runs_back(world: ServerWorld) -> None:
+    if world.server.is_shared:
+        pytest.skip("a server with others asks anew with each sweep for the polls that stand: they stand two seconds")
     worker = await world.worker(capacity=EXPIRY_ROWS + 10)
     starts = [world.start_request() for _ in range(EXPIRY_ROWS + 5)]
     await world.do(world.calls.start(starts))

@@ -75,8 +75,8 @@ async def test_a_file_is_named_by_path_or_url(tmp_path: Path, form: str) -> None
 
 
 async def test_a_database_that_this_version_does_not_serve_is_named() -> None:
-    with pytest.raises(InvalidInput, match=r"postgresql://.*SQLite only"):
-        Server("postgresql://localhost/aiki")
+    with pytest.raises(InvalidInput, match=r"mysql://.*postgresql://user@host/name"):
+        Server("mysql://localhost/aiki")
 
 
 async def test_a_start_that_no_worker_serves_yet_is_taken_with_a_warning(world: ServerWorld) -> None:

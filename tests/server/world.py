@@ -36,6 +36,7 @@ from aiki.server.server import Server
 
 T = TypeVar("T")
 
+SETTLED_S: Final = 5.0
 QUEUE: Final = Queue("default", "order", "1.0.0")
 
 
@@ -164,8 +165,6 @@ def event(name: str) -> Wait:
 
 
 async def settled(task: asyncio.Task[T]) -> T:
-    """Return what a task returns that must be done already."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert task.done()
-    return task.result()
+    """Return what a task returns that nothing holds up any more but the database."""
+    async with asyncio.timeout(SETTLED_S):
+        return await task
