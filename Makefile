@@ -35,7 +35,7 @@ test: $(DEV)
 
 test-full: $(DEV)
 	@AIKI_FULL=1 AIKI_CTRL_C=20 $(BIN)/pytest tests/system/test_kill_embedded.py tests/system/test_kill_fleet.py \
-		tests/cli/test_interruption.py
+		tests/cli/test_interruption.py tests/store/test_interleavings.py tests/store/test_postgres.py
 
 chaos: $(DEV)
 	@AIKI_CHAOS=1 $(BIN)/pytest -s tests/system/test_chaos.py

@@ -50,7 +50,7 @@ class ServerWorld:
     def new_id(self) -> str:
         return self.chance.uuid7(now_ms=self.clock.now_ms())
 
-    async def do(self, asked: Coroutine[Any, Any, T]) -> T:
+    async def do(self, asked: Coroutine[Any, Any, T] | asyncio.Future[T]) -> T:
         return await self.server.complete(asked)
 
     async def step(self) -> None:

@@ -44,7 +44,7 @@ from tests.engine.world import (
 )
 from tests.store.interleaving import Operation, Rows, Scene, Two, orders, serially
 
-ORDERS: Final = 25 if os.environ.get("AIKI_FULL") else 2
+ORDERS: Final = 13 if os.environ.get("AIKI_FULL") else 2
 
 
 @pytest.fixture
@@ -298,7 +298,8 @@ async def test_what_two_servers_do_at_once_is_as_if_one_came_first(two: Two, sce
     for first, second in itertools.combinations_with_replacement(found.operations, 2):
         serial = [await serially(found, order) for order in ((first, second), (second, first))]
         name = f"{first.name} / {second.name}"
-        for order in orders((counts[first.name], counts[second.name]), most=ORDERS, seed=name):
+        most = ORDERS * 3 if scene is missing else ORDERS  # what is not there cannot be locked: the most can go wrong
+        for order in orders((counts[first.name], counts[second.name]), most=most, seed=name):
             stored = await two.interleave(found, (first, second), order)
             assert stored in serial, f"{name}, in the order {order}: {_differences(stored, serial)}"
             done += 1

@@ -11,7 +11,7 @@ from aiki.cli.databases import database_of, postgres_of, shown
 from aiki.cli.refusal import Refusal, refuse
 from aiki.errors import AikiError
 
-__all__ = ["apply", "status"]
+__all__ = ["SCHEMA", "apply", "status"]
 
 SCHEMA: Final = "aiki.store.postgres.schema"  # imported where it is asked for, with its driver (docs/why.md)
 PENDING: Final = 1  # the exit status where something is to be applied

@@ -208,7 +208,7 @@ class Server:
                 return
         raise AssertionError(f"alarms are still due after {STEPS_MAX:,} steps")
 
-    async def complete(self, asked: Coroutine[Any, Any, T]) -> T:
+    async def complete(self, asked: Coroutine[Any, Any, T] | asyncio.Future[T]) -> T:
         """Return what a call of this server returns, stepping its pipeline until it does, and until that is empty."""
         call = asyncio.ensure_future(asked)
         for _ in range(STEPS_MAX):

@@ -15,14 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
-from aiki.cli.demo import restaurant
 from aiki.cli.demo.tail import Tail
-from aiki.store.lock import Holder
 
-__all__ = ["Ended", "Stage", "open_stage"]
+__all__ = ["SERVED_AT", "Ended", "Stage", "open_stage"]
 
+SERVED_AT: Final = "server.url"  # the server says so in this file
 END_S_MAX: Final = 5.0
 ERROR_CHARS_MAX: Final = 300
 
@@ -47,11 +44,10 @@ class Stage:
 
     @property
     def url(self) -> str | None:
-        """Where the server of the folder serves, once it does: it says so in the lock of its database."""
+        """Where the server of the folder serves, once it does."""
         try:
-            lock = (self.folder / f"{restaurant.DATABASE}.lock").read_bytes()
-            return msgspec.json.decode(lock, type=Holder).url
-        except (FileNotFoundError, msgspec.DecodeError):
+            return (self.folder / SERVED_AT).read_text(encoding="utf-8") or None
+        except FileNotFoundError:
             return None
 
     def start(self, role: str) -> None:

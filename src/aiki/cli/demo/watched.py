@@ -7,23 +7,29 @@ runs, requests of tasks, journal entries, open waits, the result. When the demo 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import aiki
 from aiki import Client, RunInfo
+from aiki.cli.databases import DATABASE, postgres_of
 from aiki.cli.demo import restaurant
+from aiki.cli.demo.stage import SERVED_AT
 from aiki.cli.demo.tail import Tail
+from aiki.cli.migrate import SCHEMA
 from aiki.cli.serving import serving
 from aiki.cli.working import Working
 
 __all__ = ["main"]
 
 LOOK_EVERY_S: Final = 0.05
+OWN_SCHEMA: Final = "aiki_demo"
 
 Line: TypeAlias = dict[str, Any]
 
@@ -33,7 +39,8 @@ async def main(role: str) -> int:
     await _leave_with_the_demo()
     match role:
         case "server":
-            async with serving(restaurant.DATABASE, host="localhost", port=0):
+            async with serving(await _database(), host="localhost", port=0) as (_, place):
+                _tell_where(place.url)
                 await asyncio.Event().wait()
         case "kitchen":
             await Working(restaurant.kitchen, is_told=False).serve()
@@ -46,6 +53,21 @@ async def main(role: str) -> int:
             async with aiki.local(restaurant.DATABASE, workflows=restaurant.WORKFLOWS) as client:
                 await _take_order(client)
     return 0
+
+
+def _tell_where(url: str) -> None:
+    Path(SERVED_AT).write_text(url, encoding="utf-8")
+
+
+async def _database() -> str:
+    """Return where the demo's server keeps its runs: a file, or tables of its own on the Postgres of AIKI_DATABASE."""
+    database = os.environ.get(DATABASE) or restaurant.DATABASE
+    if postgres_of(database) is None:
+        return restaurant.DATABASE
+    own = f"{database}{'&' if '?' in database else '?'}schema={OWN_SCHEMA}"
+    schema = importlib.import_module(SCHEMA)
+    await schema.on(postgres_of(own), schema.renew)
+    return own
 
 
 async def _take_order(client: Client) -> None:

@@ -24,6 +24,15 @@ REFUSALS: Final = (
 """What asyncpg raises for a row that the database cannot keep: a broken constraint, NUL or a lone surrogate in a text, an
 integer beyond 64 bits, what is no id."""
 
+# The last is what asyncpg raises where the connection went away while it was at rest.
+_LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,
+)
+
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _TRANSIENT_CLASSES: Final = frozenset({"08", "40", "53", "55", "57", "58"})
 _READ_ONLY: Final = "25006"  # the server that we knew has become a replica
@@ -33,7 +42,7 @@ _NO_PASSWORD: Final = frozenset({"28000", "28P01"})
 
 def is_connection_lost(error: BaseException) -> bool:
     """Whether the connection is of no use any more, or was never made."""
-    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError | TimeoutError) or (
+    return isinstance(error, _LOST) or (
         _code(error)[:2] in {"08", "57"} or _code(error) in {_READ_ONLY, _IDLE_TOO_LONG}
     )
 

@@ -9,7 +9,7 @@ However many commands there are, each step is one round trip; `now_ms` is taken 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -64,7 +64,7 @@ class Unlocked(Exception):
         self.run_ids = run_ids
 
 
-async def load(connection: Connection, keys: Keys, *, also: Iterable[str], now: Callable[[int], int]) -> WorkingSet:
+async def load(connection: Connection, keys: Keys, *, also: Collection[str], now: Callable[[int], int]) -> WorkingSet:
     """Load what `keys` name. A transaction must be open.
 
     Args:
@@ -95,7 +95,7 @@ async def load(connection: Connection, keys: Keys, *, also: Iterable[str], now: 
     await _load_ready(connection, ws, keys)
     asked = naming | _rest(ws, keys)
     found = await _ask(connection, GATHERING if asked else NOW, asked)
-    unlocked = _named(found) - wanted - ws.runs.keys()
+    unlocked = _named(found) - ws.runs.keys() - set(also)  # one that is not there either the second time is gone
     if unlocked:
         raise Unlocked(unlocked)
     _take_names(ws, keys, ticking, found)

@@ -16,7 +16,7 @@ from aiki.store.postgres.address import Address
 from aiki.store.postgres.connecting import Connection, begin_text, connect, transaction
 from aiki.store.postgres.failures import transient_as_unavailable
 
-__all__ = ["MIGRATING", "apply", "check", "migrations", "on", "pending"]
+__all__ = ["MIGRATING", "apply", "check", "migrations", "on", "pending", "renew"]
 
 LOCK: Final = 0x41696B69  # "Aiki": the number of the lock that whoever migrates holds
 MIGRATING: Final = {"lock_timeout": "60s", "statement_timeout": "0"}
@@ -111,6 +111,12 @@ async def apply(connection: Connection, address: Address) -> list[str]:
             )
             applied.append(name)
     raise AssertionError("each turn applies one")
+
+
+async def renew(connection: Connection, address: Address) -> list[str]:
+    """Drop the schema with all that is in it, and make it anew: for what is thrown away."""
+    await connection.execute(f"DROP SCHEMA IF EXISTS {address.schema} CASCADE")
+    return await apply(connection, address)
 
 
 async def _last(connection: Connection, address: Address) -> int:

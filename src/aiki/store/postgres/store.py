@@ -90,12 +90,15 @@ class PostgresStore(Reads):
             Unavailable: it cannot be reached.
         """
         address = database if isinstance(database, Address) else Address.of(database)
+        store = cls(address, await new_pool(address), clock=clock or DatabaseClock(machine or SystemClock()))
         try:
             with transient_as_unavailable():
-                store = cls(address, await new_pool(address), clock=clock or DatabaseClock(machine or SystemClock()))
                 await schema.check(await store._writable(), address)
-        except Unavailable as error:
-            raise Unavailable(f"{address.shown} cannot be reached: {error}") from error
+        except BaseException as error:
+            await store.close()
+            if isinstance(error, Unavailable):
+                raise Unavailable(f"{address.shown} cannot be reached: {error}") from error
+            raise
         return store
 
     def tell(self, *, url: str | None) -> None:
