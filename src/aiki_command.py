@@ -43,6 +43,12 @@ RUNS: Final = {
     "requeue": ("aiki.cli.runs.asking:requeue", "Let a stalled run try again."),
     "retry": ("aiki.cli.runs.asking:retry", "Try a failed run again; what it completed is kept."),
 }
+WORKERS: Final = {
+    "list": ("aiki.cli.fleet.command:list_workers", "List the workers that are there, and what they execute."),
+}
+WORKFLOWS: Final = {
+    "list": ("aiki.cli.fleet.command:list_workflows", "List the versions that are known, and who serves them."),
+}
 MIGRATE: Final = {
     "status": ("aiki.cli.migrate:status", "Show which migrations a Postgres database lacks."),
     "apply": ("aiki.cli.migrate:apply", "Apply them."),
@@ -73,6 +79,8 @@ def app(*, typed: Sequence[str] | None) -> App:
     whole["--help"].help = "Show this and exit."
     whole.command(_app("runs", "Start, look at and steer runs.", commands=RUNS, typed=typed))
     whole.command(_app("schedules", "Look at and steer schedules.", commands=SCHEDULES, typed=typed))
+    whole.command(_app("workers", "Look at the workers that are there.", commands=WORKERS, typed=typed))
+    whole.command(_app("workflows", "Look at the versions that are known.", commands=WORKFLOWS, typed=typed))
     whole.command(_app("migrate", "Bring a Postgres database to this version.", commands=MIGRATE, typed=typed))
     return whole
 

@@ -126,6 +126,45 @@ def test_a_failed_run_is_tried_again(url: str) -> None:
     aiki("runs", "terminate", run, url=url)
 
 
+def test_many_runs_are_steered_by_filters_and_counted(url: str) -> None:
+    for _ in range(3):
+        aiki("runs", "start", "nobody", "1", "--tag", "batch=a", url=url)
+    other = aiki("runs", "start", "nobody", "1", url=url).stdout.strip()
+
+    cancelled = aiki("runs", "cancel", "--tag", "batch=a", "--reason", "enough", url=url).stdout
+    again = aiki_json("runs", "terminate", "--tag", "batch=a", url=url)
+    counted = aiki_json("runs", "count", "--workflow", "nobody", url=url)
+
+    assert cancelled.startswith("3 of 3 runs: cancel. Job ")
+    assert (again["is_done"], again["seen"], again["changed"]) == (True, 0, 0)
+    assert counted == {"total": 4, "by_status": {"cancelled": 3, "queued": 1}}
+    assert aiki("runs", "count", "--status", "queued", "--workflow", "nobody", url=url).stdout.split() == [
+        "queued",
+        "1",
+        "in",
+        "all",
+        "1",
+    ]
+    aiki("runs", "cancel", other, url=url)
+
+
+def test_without_an_id_and_filters_no_run_is_meant(url: str) -> None:
+    refused = aiki("runs", "terminate", url=url)
+    both = aiki("runs", "cancel", UNKNOWN, "--all", url=url)
+
+    assert (refused.returncode, both.returncode) == (1, 1)
+    assert "or filters for many, such as --workflow" in refused.stderr
+    assert "not both" in both.stderr
+
+
+def test_workers_and_workflows_are_listed(url: str) -> None:
+    workers, workflows = aiki("workers", "list", url=url).stdout, aiki("workflows", "list", url=url).stdout
+
+    assert "restaurant-order 1.0.0" in workers
+    assert "restaurant-accepted" in workflows
+    assert aiki_json("workers", "list", url=url)["workers"][0]["pid"] > 0
+
+
 def test_a_list_is_narrowed_and_continued(url: str) -> None:
     for number in range(3):
         aiki("runs", "start", "listed", "1.0.0", "--tag", f"number={number}", url=url)

@@ -11,10 +11,11 @@ from cyclopts import Parameter
 from aiki.cli.printing import print_json
 from aiki.cli.refusal import Refusal
 from aiki.cli.runs.asked import FLAG, TYPED_JSON, USUAL, Server, ask, parsed_duration, parsed_json, parsed_tags
+from aiki.cli.runs.many import control
+from aiki.cli.runs.which import ANY as EVERY
+from aiki.cli.runs.which import Which
 from aiki.errors import RunCancelled, RunFailed
-from aiki.model.lifecycle import TERMINAL, Status
 from aiki.model.payload import PAYLOAD_BYTES_MAX, check_name
-from aiki.model.wire import Verb
 from aiki.sdk.client import Client
 from aiki.sdk.events import Events
 from aiki.sdk.handle import Handle
@@ -22,6 +23,8 @@ from aiki.sdk.options import Options
 from aiki.sdk.serial import ANY
 
 __all__ = ["cancel", "pause", "requeue", "resume", "retry", "send", "start", "terminate", "wake"]
+
+ALL: Final = Parameter(name="--all", negative=())
 
 AnyHandle = Handle[Any, Events]
 
@@ -116,129 +119,179 @@ def send(
     return ask("send", server, question)
 
 
-def wake(run_id: str, /, *, server: Server = USUAL) -> int:
+def wake(
+    run_id: str | None = None,
+    /,
+    *,
+    everything: Annotated[bool, ALL] = False,
+    which: Which = EVERY,
+    server: Server = USUAL,
+) -> int:
     """End what a run sleeps in, now: a sleep, a delayed start, or the delay before its next attempt.
 
     For example:
 
         aiki runs wake 0192...
+        aiki runs wake --workflow nightly-report
 
     Args:
-        run_id: The run.
+        run_id: The run; without it, all that the filters mean: a bulk job.
+        everything: All runs of the namespace in which something can come of it.
+        which: Which runs, of many.
         server: The server.
     """
-    return _control("wake", run_id, None, server=server)
+    return control("wake", run_id, None, which=which, everything=everything, server=server)
 
 
-def requeue(run_id: str, /, *, server: Server = USUAL) -> int:
+def requeue(
+    run_id: str | None = None,
+    /,
+    *,
+    everything: Annotated[bool, ALL] = False,
+    which: Which = EVERY,
+    server: Server = USUAL,
+) -> int:
     """Let a stalled run try again, after its code was put right.
 
     For example:
 
         aiki runs requeue 0192...
+        aiki runs requeue --workflow restaurant-order
 
     Args:
-        run_id: The run.
+        run_id: The run; without it, all that the filters mean: a bulk job.
+        everything: All runs of the namespace in which something can come of it.
+        which: Which runs, of many.
         server: The server.
     """
-    return _control("requeue", run_id, None, server=server)
+    return control("requeue", run_id, None, which=which, everything=everything, server=server)
 
 
-def retry(run_id: str, /, *, server: Server = USUAL) -> int:
+def retry(
+    run_id: str | None = None,
+    /,
+    *,
+    everything: Annotated[bool, ALL] = False,
+    which: Which = EVERY,
+    server: Server = USUAL,
+) -> int:
     """Try a failed run again. What it completed is kept; it goes on from what failed.
 
     For example:
 
         aiki runs retry 0192...
+        aiki runs retry --workflow restaurant-order --finished-after 2h
 
     Args:
-        run_id: The run.
+        run_id: The run; without it, all that the filters mean: a bulk job.
+        everything: All runs of the namespace in which something can come of it.
+        which: Which runs, of many.
         server: The server.
     """
-    return _control("retry", run_id, None, server=server)
+    return control("retry", run_id, None, which=which, everything=everything, server=server)
 
 
-def pause(run_id: str, /, *, server: Server = USUAL) -> int:
+def pause(
+    run_id: str | None = None,
+    /,
+    *,
+    everything: Annotated[bool, ALL] = False,
+    which: Which = EVERY,
+    server: Server = USUAL,
+) -> int:
     """Hold a run. If a worker has it, it stops after its current tasks; what is sent to it is kept.
 
     For example:
 
         aiki runs pause 0192...
+        aiki runs pause --tag kitchen=7
 
     Args:
-        run_id: The run.
+        run_id: The run; without it, all that the filters mean: a bulk job.
+        everything: All runs of the namespace in which something can come of it.
+        which: Which runs, of many.
         server: The server.
     """
-    return _control("pause", run_id, None, server=server)
+    return control("pause", run_id, None, which=which, everything=everything, server=server)
 
 
-def resume(run_id: str, /, *, server: Server = USUAL) -> int:
+def resume(
+    run_id: str | None = None,
+    /,
+    *,
+    everything: Annotated[bool, ALL] = False,
+    which: Which = EVERY,
+    server: Server = USUAL,
+) -> int:
     """Let a paused run go on.
 
     For example:
 
         aiki runs resume 0192...
+        aiki runs resume --all
 
     Args:
-        run_id: The run.
+        run_id: The run; without it, all that the filters mean: a bulk job.
+        everything: All runs of the namespace in which something can come of it.
+        which: Which runs, of many.
         server: The server.
     """
-    return _control("resume", run_id, None, server=server)
+    return control("resume", run_id, None, which=which, everything=everything, server=server)
 
 
-def cancel(run_id: str, /, *, reason: str | None = None, server: Server = USUAL) -> int:
+def cancel(
+    run_id: str | None = None,
+    /,
+    *,
+    reason: str | None = None,
+    everything: Annotated[bool, ALL] = False,
+    which: Which = EVERY,
+    server: Server = USUAL,
+) -> int:
     """Ask a run to cancel. Its code gets CancelledError, and may clean up.
 
     For example:
 
         aiki runs cancel 0192... --reason "the customer has called"
+        aiki runs cancel --workflow restaurant-order --tag kitchen=7 --reason "the kitchen has closed"
 
     Args:
-        run_id: The run.
+        run_id: The run; without it, all that the filters mean: a bulk job.
         reason: For people; it is kept with the run.
+        everything: All runs of the namespace in which something can come of it.
+        which: Which runs, of many.
         server: The server.
     """
-    return _control("cancel", run_id, reason, server=server)
+    return control("cancel", run_id, reason, which=which, everything=everything, server=server)
 
 
-def terminate(run_id: str, /, *, reason: str | None = None, server: Server = USUAL) -> int:
+def terminate(
+    run_id: str | None = None,
+    /,
+    *,
+    reason: str | None = None,
+    everything: Annotated[bool, ALL] = False,
+    which: Which = EVERY,
+    server: Server = USUAL,
+) -> int:
     """End a run as cancelled, at once. Its code does not run again.
 
     For example:
 
         aiki runs terminate 0192... --reason "started by mistake"
+        aiki runs terminate --status stalled --created-before 30d
 
     Args:
-        run_id: The run.
+        run_id: The run; without it, all that the filters mean: a bulk job.
         reason: For people; it is kept with the run.
+        everything: All runs of the namespace in which something can come of it.
+        which: Which runs, of many.
         server: The server.
     """
-    return _control("terminate", run_id, reason, server=server)
+    return control("terminate", run_id, reason, which=which, everything=everything, server=server)
 
 
 # ---------------------------------------------------------------------------------------------------------------- parts
-
-DONE: Final[dict[Verb, str]] = {
-    "wake": "wakes up",
-    "pause": "is paused",
-    "resume": "goes on",
-    "requeue": "is queued again",
-    "retry": "is tried again",
-    "cancel": "is asked to cancel",
-    "terminate": "is ended",
-}
-IDLE: Final[dict[Verb, str]] = {
-    "wake": "it does not sleep",
-    "pause": "it is held already",
-    "resume": "it is not paused",
-    "requeue": "it is not stalled",
-    "retry": "it has not failed",
-    "cancel": "it was asked to cancel before",
-    "terminate": "it was asked to end before",
-}
-ONWARD: Final[dict[str, Verb]] = {"paused": "resume", "stalled": "requeue", "failed": "retry"}
-"""What lets a run go on that stands so."""
-ONWARD_VERBS: Final = frozenset({"wake", *ONWARD.values()})
 
 
 async def _start(
@@ -286,22 +339,3 @@ async def _send(client: Client, run_id: str, event: str, *, text: str, reference
     else:
         print(f"{event} is sent to run {run_id}.")
     return 0
-
-
-def _control(verb: Verb, run_id: str, reason: str | None, *, server: Server) -> int:
-    async def question(client: Client) -> int:
-        standing = await client.connection.control(run_id, verb, reason=reason)
-        if server.as_json:
-            print_json({"id": run_id, "status": standing.status, "changed": standing.changed})
-        elif standing.changed and verb == "pause" and standing.status is not Status.PAUSED:
-            print(f"Run {run_id} pauses once its current tasks have ended.")
-        elif standing.changed:
-            print(f"Run {run_id} {DONE[verb]}.")
-        else:
-            why = "it has ended" if standing.status in TERMINAL else IDLE[verb]
-            onward = ONWARD.get(str(standing.status))
-            hint = f" What lets it go on: aiki runs {onward} {run_id}" if onward and verb in ONWARD_VERBS else ""
-            print(f"Nothing changes for run {run_id}, which is {standing.status}: {why}.{hint}")
-        return 0
-
-    return ask(verb, server, question)
