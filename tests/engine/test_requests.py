@@ -271,6 +271,33 @@ def test_a_repeated_wake_is_one_message(world: World) -> None:
     assert len(world.unread(run_id)) == 1
 
 
+def test_a_copy_of_a_wake_that_started_a_run_does_not_end_its_first_sleep(world: World) -> None:
+    run_id = world.start(RunOptions(delay_ms=10_000))
+    world.ask(run_id, "wake", message_id="m")
+    world.claim(run_id, world.session())
+
+    assert world.ask(run_id, "wake", message_id="m").changed
+    assert world.unread(run_id) == []
+
+
+def test_a_copy_of_a_wake_that_began_the_next_attempt_does_not_end_its_first_sleep(world: World) -> None:
+    run_id = world.running(RunOptions(retry=Retry.fixed(2, 60)))
+    world.commit(run_id, Outcome.FAILED)
+    world.ask(run_id, "wake", message_id="m")
+    world.claim(run_id, world.session())
+
+    assert world.ask(run_id, "wake", message_id="m").changed
+    assert world.unread(run_id) == []
+
+
+@pytest.mark.parametrize("verb", ["cancel", "terminate"])
+def test_a_copy_of_what_ended_a_run_at_once_gets_the_first_answer(world: World, verb: str) -> None:
+    run_id = world.start(RunOptions(delay_ms=10_000))
+
+    assert world.ask(run_id, verb, message_id="m") == world.ask(run_id, verb, message_id="m")
+    assert not world.ask(run_id, verb).changed
+
+
 # ----------------------------------------------------------------------------------------------------------- requeue
 
 

@@ -43,7 +43,7 @@ def put_read(ws: WorkingSet, row: RunRow, mail: Mail) -> RunRow:
 
 
 def control(verb: str, message_id: str) -> Mail:
-    """Return the message of a request to pause, resume, requeue or retry."""
+    """Return the message of a request that no code has to see."""
     return Mail(0, message_id, MailKind.CONTROL, at_ms=0, name=verb)
 
 

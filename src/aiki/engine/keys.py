@@ -121,11 +121,9 @@ def _send(event: SendEvent, keys: Keys) -> None:
 def _ask(request: Control, keys: Keys) -> None:
     keys.runs.add(request.run_id)
     match request.verb:
-        case "cancel":
+        case "cancel" | "terminate":
             keys.finishing.add(request.run_id)
             keys.messages.add((request.run_id, request.message_id))
-        case "terminate":
-            keys.finishing.add(request.run_id)
         case "wake":
             keys.messages.add((request.run_id, request.message_id))
             keys.waits.add((request.run_id, EntryKind.SLEEP, ""))

@@ -67,6 +67,7 @@ def request_cancel(ws: WorkingSet, row: RunRow, kind: CancelKind, *, reason: str
     if row.is_terminal:
         return False
     if _has_no_code(row):
+        row = put_read(ws, row, control("cancel", message_id))
         if row.cancel is None or row.status is Status.STALLED:  # what had asked before it stalled came to nothing
             row = replace(row, cancel=kind, cancel_reason=reason)
         end_cancelled(ws, row)
@@ -96,9 +97,11 @@ def _has_no_code(row: RunRow) -> bool:
 
 def _terminate(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
     """End a run for good, whatever it does; its owner is fenced off and told."""
+    if (row.id, request.message_id) in ws.messages:
+        return _standing(row, changed=True)
     if row.is_terminal:
         return _standing(row, changed=False)
-    row = release(ws, row, tell=True)
+    row = release(ws, put_read(ws, row, control("terminate", request.message_id)), tell=True)
     row = replace(row, cancel=CancelKind.PERSON, cancel_reason=request.reason)
     return _standing(end_cancelled(ws, row, Reason.TERMINATED), changed=True)
 
@@ -111,9 +114,8 @@ def _wake(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
     """
     if (row.id, request.message_id) in ws.messages:
         return _standing(row, changed=True)
-    if row.status is Status.SCHEDULED:
-        return _standing(queue_up(ws, row, Reason.WOKEN), changed=True)
-    if awaits_own_retry(row):
+    if row.status is Status.SCHEDULED or awaits_own_retry(row):
+        row = put_read(ws, row, control("wake", request.message_id))  # a copy must not end the first sleep of its code
         return _standing(queue_up(ws, replace(row, deadline_ms=None), Reason.WOKEN), changed=True)
     sleeps = has_wait(ws, row.id, EntryKind.SLEEP) and (row.is_suspended or row.status is Status.QUEUED)
     if row.status is not Status.RUNNING and not sleeps:
