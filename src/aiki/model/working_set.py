@@ -170,6 +170,7 @@ class WorkingSet:
         self.removed_sessions: list[str] = []
         self.new_announcements: list[Announce] = []
         self.changed_schedules: dict[ScheduleName, ScheduleRow] = {}
+        self.new_schedules: set[ScheduleName] = set()  # of these, those that the store does not have
         self.removed_schedules: dict[ScheduleName, None] = {}
         self.history: list[History] = []
         self.new_jobs: dict[str, BulkJob] = {}
@@ -230,6 +231,8 @@ class WorkingSet:
     def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
         """Add or replace a schedule's row."""
         name = (row.namespace, row.name)
+        if name not in self.schedules and name not in self.removed_schedules:
+            self.new_schedules.add(name)
         self.removed_schedules.pop(name, None)
         self.schedules[name] = self.changed_schedules[name] = row
         return row

@@ -29,6 +29,7 @@ __all__ = [
     "mail_of",
     "moved",
     "new_job_columns",
+    "new_schedule_columns",
     "payload_of",
     "run_columns",
     "run_of",
@@ -230,5 +231,10 @@ def schedule_of(column: str) -> ScheduleRow:
 
 
 def schedule_columns(row: ScheduleRow) -> Columns:
-    """Return the columns of `upsert_schedules`."""
+    """Return the columns of `update_schedules`."""
+    return (row.alarm_at_ms, text(row), row.namespace, row.name)
+
+
+def new_schedule_columns(row: ScheduleRow) -> Columns:
+    """Return the columns of `insert_schedules`."""
     return (row.namespace, row.name, row.alarm_at_ms, text(row))

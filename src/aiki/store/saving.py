@@ -88,7 +88,9 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
     yield from _mail_changes(ws)
     yield "upsert_sessions", (rows.session_columns(row) for _, row in sorted(ws.changed_sessions.items()))
     yield "delete_schedules", sorted(ws.removed_schedules)
-    yield "upsert_schedules", (rows.schedule_columns(row) for _, row in sorted(ws.changed_schedules.items(), key=_name))
+    schedules = sorted(ws.changed_schedules.items(), key=_name)
+    yield "insert_schedules", (rows.new_schedule_columns(row) for name, row in schedules if name in ws.new_schedules)
+    yield "update_schedules", (rows.schedule_columns(row) for name, row in schedules if name not in ws.new_schedules)
     yield "upsert_workflows", _announced(ws)
     values = {(v.run_id, v.name): v for v in ws.new_values}  # the last one counts
     yield "upsert_values", ((v.run_id, v.name, rows.text_or_none(v.payload)) for v in values.values())

@@ -29,7 +29,9 @@ SAVE: Final = {name: for_many_rows(text, _TYPES) for name, text in statements("s
 REMOVING: Final = folded_writes(SAVE, (name for name, text in SAVE.items() if text.startswith("DELETE")))
 WRITING: Final = folded_writes(SAVE, (name for name, text in SAVE.items() if not text.startswith("DELETE")))
 
-_RACED: Final = frozenset({"runs", "inputs", "tags"})  # tables with keys that two servers may take at once
+_RACED: Final = frozenset(
+    {"runs", "inputs", "tags", "schedules", "bulk_jobs"}
+)  # tables with keys that two servers may take at once
 _ARGUMENT: Final = re.compile(r"argument \$(\d+)")
 
 

@@ -157,11 +157,17 @@ DELETE FROM schedules
  WHERE namespace = ?
    AND name = ?
 
--- name: upsert_schedules
--- New and changed schedules.
+-- name: insert_schedules
+-- New schedules.
 INSERT INTO schedules (namespace, name, alarm_at_ms, schedule)
 VALUES (?, ?, ?, ?)
-    ON CONFLICT (namespace, name) DO UPDATE SET alarm_at_ms = excluded.alarm_at_ms, schedule = excluded.schedule
+
+-- name: update_schedules
+-- Changed schedules.
+UPDATE schedules
+   SET alarm_at_ms = ?, schedule = ?
+ WHERE namespace = ?
+   AND name = ?
 
 -- name: upsert_workflows
 -- Announced versions; where workers announce different schemas for one version, the newest counts.
