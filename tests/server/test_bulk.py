@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aiki.engine import requests
+from aiki.engine import bulk, requests
 from aiki.engine.commands import StepJob
 from aiki.errors import InvalidInput
 from aiki.model.ids import derived_id
@@ -176,6 +176,28 @@ async def test_a_run_that_the_engine_fails_on_spoils_no_other(
     assert tally(done) == (5, 4, 0, 1)
     assert [refused.run_id for refused in done.progress.problems] == [made[2]]
     assert (await statuses(world, made)).count("cancelled") == 4
+
+
+async def test_a_job_that_the_engine_fails_on_stops_no_other_and_not_the_server(
+    world: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await runs_of(world, 2)
+    poison, sound = [await begin(world, run_ids=(run_id,)) for run_id in made]
+    step_job = bulk.step_job
+
+    def failing(ws: Any, command: StepJob) -> Any:
+        if command.job_id == poison.request.id:
+            raise ZeroDivisionError("poison")
+        return step_job(ws, command)
+
+    monkeypatch.setattr("aiki.engine.bulk.step_job", failing)
+    await world.step()
+
+    assert tally(await job_of(world, sound)) == (1, 1, 0, 0)
+    assert (await job_of(world, poison)).finished_at_ms is None
+    monkeypatch.undo()
+    await world.step()
+    assert (await job_of(world, poison)).finished_at_ms is not None
 
 
 async def test_of_many_problems_some_are_kept(world: ServerWorld) -> None:

@@ -121,12 +121,19 @@ class Bulk:
                     await self._begun.wait()
 
     async def step(self) -> bool:
-        """Do the next part of each job, and return whether there was any."""
-        jobs = await self._store.open_jobs(limit=JOBS_AT_ONCE)
-        for job in jobs:
-            await self._do_part(job)
+        """Do the next part of each job, and return whether any was done. A job that cannot go on stops no other."""
+        done = 0
+        for job in await self._store.open_jobs(limit=JOBS_AT_ONCE):
+            try:
+                await self._do_part(job)
+            except Unavailable:
+                raise
+            except AikiError as error:
+                _log.error("bulk job %s cannot go on; it is tried again with the next sweep: %s", job.request.id, error)
+            else:
+                done += 1
         self._progressed.set()
-        return bool(jobs)
+        return done > 0
 
     async def _do_part(self, job: BulkJob) -> None:
         part = await self._next(job)
