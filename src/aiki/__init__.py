@@ -31,13 +31,15 @@ from aiki.errors import (
 from aiki.local import local
 from aiki.model.retry import Retry
 from aiki.sdk.blocking import BlockingClient, BlockingHandle, BlockingScheduleHandle
+from aiki.sdk.bulk import BulkJob, BulkJobInfo
 from aiki.sdk.child import ChildHandle
 from aiki.sdk.client import Client
 from aiki.sdk.current import TaskContext, current_run, current_task
 from aiki.sdk.ended import WaitResult
 from aiki.sdk.events import Event, EventResult, Events
 from aiki.sdk.handle import Handle
-from aiki.sdk.info import RunInfo, RunPage
+from aiki.sdk.info import RunCount, RunInfo, RunPage
+from aiki.sdk.multicast import EventOutcome
 from aiki.sdk.run import Run, SleepResult
 from aiki.sdk.schedule import Schedule, ScheduledVersion, schedule
 from aiki.sdk.schedule_handle import ScheduleHandle
@@ -54,12 +56,15 @@ __all__ = [
     "BlockingClient",
     "BlockingHandle",
     "BlockingScheduleHandle",
+    "BulkJob",
+    "BulkJobInfo",
     "ChildHandle",
     "Client",
     "DatabaseInUse",
     "DirectTaskCall",
     "Diverged",
     "Event",
+    "EventOutcome",
     "EventResult",
     "Events",
     "Handle",
@@ -77,6 +82,7 @@ __all__ = [
     "Role",
     "Run",
     "RunCancelled",
+    "RunCount",
     "RunEnded",
     "RunFailed",
     "RunInfo",

@@ -212,11 +212,13 @@ async def test_a_running_run_stops_after_its_current_task_and_goes_on_where_it_w
         assert await handle.pause()
         assert not await handle.pause()
         await env.settle()
-        assert await status_of(handle) == "running"
+        info = await handle.info()
+        assert (info.status, info.pause_requested) == ("running", True)
 
         told.gate.set()
         await env.settle()
-        assert await status_of(handle) == "paused"
+        info = await handle.info()
+        assert (info.status, info.pause_requested) == ("paused", False)
         assert await handle.get("came") == "first"
         await env.advance(days=1)
         assert told.done == ["first begins", "first"]

@@ -74,6 +74,7 @@ class RunInfo(View, frozen=True):
     tags: dict[str, str] = {}
     why: str | None = None
     cancel_requested: bool = False
+    pause_requested: bool = False
     worker: str | None = None
     waits: tuple[WaitInfo, ...] = ()
     waits_count: int = 0

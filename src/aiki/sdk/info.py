@@ -96,6 +96,7 @@ class RunInfo:
         waits: what it waits for, oldest first.
         worker: who has it, and `executing` what it does for the run now.
         cancel_requested: whether somebody asked it to cancel.
+        pause_requested: whether it is to pause, and its worker has not stopped it yet.
         next_at: when the clock looks at it next.
         input: its arguments by parameter name; `output` its result; both None in lists.
         error: of a run that failed.
@@ -129,6 +130,7 @@ class RunInfo:
     warnings: tuple[str, ...]
     schedule: str | None = None
     executing: tuple[ExecutingInfo, ...] = ()
+    pause_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ def run_info(found: views.RunInfo) -> RunInfo:
         waits=tuple(map(_wait_info, found.waits)),
         worker=found.worker,
         cancel_requested=found.cancel_requested,
+        pause_requested=found.pause_requested,
         created_at=instant_of(found.created_at_ms),
         started_at=_moment(found.started_at_ms),
         finished_at=_moment(found.finished_at_ms),

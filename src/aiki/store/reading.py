@@ -276,7 +276,8 @@ def _received(mail: Mail, *, is_read: bool) -> Received:
 def _info_of(row: Iterable[Any]) -> RunInfo:
     # fmt: off
     (id_, namespace, workflow, version, status, created_at_ms, pool, priority, reference_id, parent_id, root_id, attempt,
-     chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms, tags, worker, schedule) = row
+     chapter, seq, epoch, crashes, why, cancel, pause, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms, tags, worker,
+     schedule) = row
     # fmt: on
     return RunInfo(
         id_,
@@ -297,6 +298,7 @@ def _info_of(row: Iterable[Any]) -> RunInfo:
         crashes=crashes,
         why=why,
         cancel_requested=cancel is not None,
+        pause_requested=pause is not None,
         due_at_ms=due_at_ms,
         alarm_at_ms=alarm_at_ms,
         started_at_ms=started_at_ms,

@@ -76,6 +76,8 @@ def _facts(run: RunInfo, now: datetime) -> Table:
     facts += [("waits for", wait_words(wait, now)) for wait in run.waits]
     if run.cancel_requested and run.status not in ENDED:
         facts.append(("cancel", "was asked for"))
+    if run.pause_requested:
+        facts.append(("pause", "was asked for: it stops after the tasks that run now"))
     if run.worker:
         facts.append(("worker", run.worker))
     facts += _times(run, now)
@@ -83,6 +85,8 @@ def _facts(run: RunInfo, now: datetime) -> Table:
         facts.append(("reference id", run.reference_id))
     if run.parent_id is not None:
         facts.append(("child of", run.parent_id))
+    if run.schedule is not None:
+        facts.append(("schedule", run.schedule))
     if run.tags:
         facts.append(("tags", ", ".join(f"{name}={value}" for name, value in run.tags.items())))
     if run.pool:

@@ -4,8 +4,8 @@
 -- name: info
 -- One run as people see it, payloads included.
 SELECT runs.id, namespace, workflow, version, runs.status, created_at_ms, pool, priority, reference_id, parent_id,
-       root_id, attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms,
-       finished_at_ms, inputs.tags, (SELECT worker FROM sessions WHERE sessions.id = runs.session_id), schedule,
+       root_id, attempt, chapter, seq, epoch, crashes, why, cancel, pause_mail, due_at_ms, alarm_at_ms,
+       started_at_ms, finished_at_ms, inputs.tags, (SELECT worker FROM sessions WHERE sessions.id = runs.session_id), schedule,
        inputs.input, ends.output, ends.error
   FROM runs
   JOIN inputs ON inputs.run_id = runs.id
@@ -56,7 +56,8 @@ SELECT id
 -- The runs of :ids that are there, newest first, without payloads; of what each waits for, one thing of the kind that its
 -- status names, and the number.
 SELECT id, namespace, workflow, version, status, created_at_ms, pool, priority, reference_id, parent_id, root_id,
-       attempt, chapter, seq, epoch, crashes, why, cancel, due_at_ms, alarm_at_ms, started_at_ms, finished_at_ms,
+       attempt, chapter, seq, epoch, crashes, why, cancel, pause_mail, due_at_ms, alarm_at_ms, started_at_ms,
+       finished_at_ms,
        (SELECT tags FROM inputs WHERE inputs.run_id = runs.id),
        (SELECT worker FROM sessions WHERE sessions.id = runs.session_id), schedule, waits,
        (SELECT wait
