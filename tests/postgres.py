@@ -53,11 +53,11 @@ def binaries() -> Path:
 class Postgres:
     """A server in a folder of its own."""
 
-    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
+    def __init__(self, folder: Path, *settings: str) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.port = 0
-        self._settings = (*SETTINGS, "synchronous_commit=on") if is_durable else SETTINGS
+        self._settings = (*SETTINGS, *settings)
 
     @property
     def url(self) -> str:
@@ -124,10 +124,10 @@ def shared_postgres() -> Iterator[Postgres]:
 
 
 @contextmanager
-def own_postgres() -> Iterator[Postgres]:
+def own_postgres(*settings: str) -> Iterator[Postgres]:
     """A server of the body's own, to be stopped and started: what it has committed outlives its processes."""
     with tempfile.TemporaryDirectory(prefix="aiki-own-postgres-") as folder:
-        postgres = Postgres(Path(folder), is_durable=True)
+        postgres = Postgres(Path(folder), "synchronous_commit=on", *settings)
         postgres.make()
         postgres.start()
         try:

@@ -91,8 +91,12 @@ class ChaosFleet:
                 if post.process is None or post.process.poll() is not None:
                     if post.process is not None and not post.is_told:
                         self.ended[post.name] += 1
+                        print(f"{post.name} {post.process.pid} ended by itself: {post.process.returncode}", flush=True)
                     post.is_told = False
                     post.process = self._start(post.command)
+                    print(
+                        f"{time.monotonic():.1f} {post.name} {post.process.pid} started {post.command[2:]}", flush=True
+                    )
             await asyncio.sleep(SUPERVISED_S)
 
     async def fault(self, name: str) -> None:
@@ -100,7 +104,7 @@ class ChaosFleet:
         began = time.monotonic()
         await self.faults[name]()
         self.done[name] += 1
-        print(f"{name}: {time.monotonic() - began:.1f} s", flush=True)
+        print(f"{began:.1f} {name}: {time.monotonic() - began:.1f} s", flush=True)
 
     def stop(self) -> None:
         """End all processes."""
@@ -111,7 +115,7 @@ class ChaosFleet:
 
     def errors(self) -> str:
         """Return the end of what they wrote to stderr."""
-        return self._errors.read_text()[-8000:] if self._errors.exists() else ""
+        return self._errors.read_text()[-40_000:] if self._errors.exists() else ""
 
     # --------------------------------------------------------------------------------------------------------- faults
 

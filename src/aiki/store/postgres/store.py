@@ -43,6 +43,7 @@ __all__ = ["PostgresStore"]
 TURNS_MAX: Final = 10  # of one transaction: each further one knows of more runs to lock, or of a key that was taken
 TAKEN_MAX: Final = 3  # of these, those that found a key taken: a decision that asks for it again is to be refused
 SEARCH_S: Final = 5.0  # what one search may take
+OPENINGS_MAX: Final = 4  # in about a second: a database that is just being restarted, say
 READS_MAX: Final = 2  # a connection may have died while nobody used it
 FIRST_PAUSE_S: Final = 0.1  # between two attempts to connect, then twice as long
 LONGEST_PAUSE_S: Final = 1.0
@@ -92,14 +93,21 @@ class PostgresStore(Reads):
         address = database if isinstance(database, Address) else Address.of(database)
         store = cls(address, await new_pool(address), clock=clock or DatabaseClock(machine or SystemClock()))
         try:
-            with transient_as_unavailable():
-                await schema.check(await store._writable(), address)
+            for attempt in range(1, OPENINGS_MAX + 1):
+                try:
+                    with transient_as_unavailable():
+                        await schema.check(await store._writable(), address)
+                except Unavailable:
+                    if attempt == OPENINGS_MAX:
+                        raise
+                else:
+                    return store
+            raise AssertionError("the last attempt returns or raises")
         except BaseException as error:
             await store.close()
             if isinstance(error, Unavailable):
                 raise Unavailable(f"{address.shown} cannot be reached: {error}") from error
             raise
-        return store
 
     def tell(self, *, url: str | None) -> None:
         """Nobody is kept away from the database, so nobody has to be told who serves it."""
