@@ -54,6 +54,7 @@ class ChaosFleet:
         self.cutter = cutter
         self.done: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()  # what ended by itself
+        self.finished: list[float] = []  # when runs were seen to have ended, monotonic
         self.urls: list[str] = []
         self.environment: dict[str, str] = {}
         self._chance = chance

@@ -59,11 +59,15 @@ async def _somewhere(clients: list[aiki.Client], place: int, ask: Callable[[aiki
 
 
 async def _trips(fleet: ChaosFleet, *, runs: int, spread_s: float) -> None:
+    async def trip(number: int) -> None:
+        await _trip(clients, number, after_s=number * spread_s / runs)
+        fleet.finished.append(time.monotonic())
+
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(aiki.Client(url, timeout=AWAY_S)) for url in fleet.urls]
         async with asyncio.TaskGroup() as group:
             for number in range(runs):
-                group.create_task(_trip(clients, number, after_s=number * spread_s / runs))
+                group.create_task(trip(number))
 
 
 async def _is_whole(fleet: ChaosFleet, *, runs: int) -> None:
@@ -92,7 +96,10 @@ async def test_whatever_happens_to_a_fleet_every_run_completes_and_nothing_is_do
             began = time.monotonic()
             async with asyncio.timeout(STUCK_S):
                 await trips
-            print(f"all done {time.monotonic() - began:.1f} s after the last fault")
+            late = [round(at - began, 1) for at in fleet.finished if at > began]
+            print(
+                f"all done {time.monotonic() - began:.1f} s after the last fault, {len(late)} since: ... {late[-20:]}"
+            )
         finally:
             trips.cancel()
         await _is_whole(fleet, runs=RUNS)
