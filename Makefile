@@ -20,7 +20,7 @@ help:
 	@echo "make test-full  the tests that kill processes, at full size (five minutes)"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
 	@echo "make chaos    servers, workers, Postgres and Redis, killed and cut off one after the other (five minutes)"
-	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery (two minutes)"
+	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery, Postgres (ten minutes)"
 	@echo "make docs     write the reference: HTTP, errors, commands, settings, statuses"
 	@echo "make format   put the code in the form that make check wants"
 	@echo "make venv     make .venv with all that the above need"
@@ -40,9 +40,10 @@ test-full: $(DEV)
 chaos: $(DEV)
 	@AIKI_CHAOS=1 $(BIN)/pytest -s tests/system/test_chaos.py
 
-bench: $(RUNTIME)
+bench: $(DEV)
 	@$(BIN)/python bench/embedded.py
 	@$(BIN)/python bench/fleet.py
+	@$(BIN)/python -m bench.postgres
 
 check: $(DEV)
 	@$(BIN)/ruff format --check --quiet . || { echo "make format puts that right"; exit 1; }

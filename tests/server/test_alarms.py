@@ -14,6 +14,7 @@ from aiki.model.views import RunFilter
 from aiki.model.wire import ChildStart, Outcome
 from aiki.model.working_set import CASCADE_ROWS, EXPIRY_ROWS
 from aiki.server.server import Server
+from aiki.store.base import DueRun
 from tests.server.world import QUEUE, ServerWorld, nap, settled, turn
 
 
@@ -52,6 +53,23 @@ async def test_an_alarm_that_nobody_was_told_of_is_found_by_the_sweep(world: Ser
     world.clock.advance(milliseconds=1)
     await world.step()
     assert (await world.info(run_id)).status is Status.QUEUED
+
+
+@pytest.mark.parametrize("due", ["others", "the same"])
+async def test_alarms_that_others_rang_first_are_no_fault_and_one_that_nothing_comes_of_is(
+    world: ServerWorld, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, due: str
+) -> None:
+    queued = [await world.run() for _ in range(5)]  # whoever rings these finds them rung
+
+    async def due_runs(*, now_ms: int, limit: int) -> list[DueRun]:
+        return [DueRun(queued[0] if due == "the same" else queued.pop(), is_cascade=False)]
+
+    monkeypatch.setattr(world.server.store, "due_runs", due_runs)
+    for _ in range(4):
+        world.server.alarms.note_nearest(0)
+        await world.do(world.server.alarms.step())
+
+    assert ("nothing comes of them" in caplog.text) is (due == "the same")
 
 
 async def test_more_alarms_than_one_look_finds_are_all_rung(clock: ManualClock) -> None:
