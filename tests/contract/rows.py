@@ -229,6 +229,26 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "system/test_embedded_control.py::test_a_terminated_run_ends_at_once_without_clean_up",
             "system/test_embedded_control.py::test_waking_what_does_not_sleep_does_nothing",
             "system/test_embedded_control.py::test_requeuing_what_is_not_stalled_does_nothing",
+            "engine/test_requests.py::test_a_copy_of_a_wake_that_started_a_run_does_not_end_its_first_sleep",
+        ),
+        "pause, resume": (
+            "system/test_embedded_pause.py::test_a_running_run_stops_after_its_current_task_and_goes_on_where_it_was",
+            "system/test_embedded_pause.py::test_a_paused_sleep_sleeps_on_and_is_over_when_its_time_has_passed",
+            "system/test_embedded_pause.py::test_events_that_came_while_a_run_was_paused_are_taken_in_order",
+            "system/test_embedded_pause.py::test_a_child_that_ends_while_its_parent_is_paused_is_heard_of_when_that_goes_on",
+            "system/test_embedded_pause.py::test_a_pause_that_is_lifted_before_it_was_answered_leaves_no_trace",
+            "system/test_embedded_pause.py::test_a_cancellation_lifts_a_pause_and_the_code_cleans_up",
+        ),
+        "retry": (
+            "system/test_embedded_again.py::test_only_what_failed_and_what_followed_it_is_done_again",
+            "system/test_embedded_again.py::test_retry_goes_on_from_clean_up_that_failed_after_a_cancellation",
+            "system/test_embedded_again.py::test_a_run_that_timed_out_goes_on_from_there_with_a_whole_new_timeout",
+            "system/test_embedded_again.py::test_what_has_not_failed_is_not_tried_again",
+        ),
+        "each command in each status": (
+            "engine/test_commands_by_status.py::test_each_command_leaves_a_run_where_the_table_says",
+            "engine/test_commands_by_status.py::test_each_command_when_repeated_changes_nothing_more",
+            "engine/test_commands_by_status.py::test_the_table_is_of_every_status_and_every_command_on_runs",
         ),
         "events.NAME.send(value, reference_id=)": (
             "system/test_embedded_events.py::test_a_second_send_with_the_same_reference_id_is_ignored",
@@ -249,6 +269,71 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "contract/test_children.py::test_an_event_that_is_sent_to_a_child_twice_under_one_reference_id_is_taken_once",
             "contract/test_children.py::test_a_reference_id_of_an_event_is_one_whether_a_parent_or_a_client_sends",
             "system/test_embedded_control.py::test_a_run_cancels_its_child_and_sees_how_that_ended",
+        ),
+    },
+    "many runs": {
+        "client.runs.list(...), .count(...)": (
+            "store/test_reading.py::test_a_filter_narrows_a_list_and_a_count_alike",
+            "store/test_reading.py::test_a_list_has_the_newest_first_and_goes_on_where_the_page_ended",
+        ),
+        ".cancel_many and the like": (
+            "http/test_bulk.py::test_a_client_begins_a_job_and_waits_for_it",
+            "http/test_bulk.py::test_each_verb_is_asked_of_many",
+            "server/test_bulk.py::test_a_part_that_is_driven_twice_is_done_once",
+            "system/test_kill_bulk.py::test_a_job_goes_on_after_its_server_was_killed_in_the_middle_of_it",
+        ),
+        "client.events.multicast(v, event, value, run_ids= | reference_ids= | filter=)": (
+            "server/test_many.py::test_by_ids_each_run_has_its_outcome_in_order",
+            "server/test_many.py::test_by_reference_ids_those_that_name_no_run_are_told",
+            "server/test_many.py::test_by_a_filter_open_runs_are_meant_page_by_page",
+            "server/test_many.py::test_a_multicast_that_is_repeated_is_one",
+            "http/test_events.py::test_a_client_over_http_casts_as_one_in_the_process",
+        ),
+    },
+    "schedules": {
+        "cron, timezone": (
+            "system/test_embedded_schedules.py::test_a_daily_schedule_starts_a_run_each_day_at_its_hour_on_the_wall",
+        ),
+        "activate: the same again changes nothing; another definition, on_change=": (
+            "system/test_embedded_schedules.py::test_activating_the_same_again_changes_nothing",
+            "system/test_embedded_schedules.py::test_another_definition_counts_from_the_next_tick",
+            "system/test_embedded_schedules.py::test_another_definition_is_refused_where_the_schedule_says_so",
+            "store/test_two_servers.py::test_a_schedule_that_two_servers_activate_at_once_is_that_of_the_faster_one",
+        ),
+        "pause, resume, trigger, deactivate": (
+            "system/test_embedded_schedules.py::test_paused_it_rests_and_resumed_it_makes_the_latest_tick_good",
+            "system/test_embedded_schedules.py::test_triggered_it_starts_a_run_now_and_ticks_as_before",
+            "system/test_embedded_schedules.py::test_deactivated_it_is_gone_and_its_runs_stay",
+        ),
+        "Worker(schedules=[...]) activates at start": (
+            "system/test_embedded_schedules.py::test_a_worker_activates_its_schedules_at_start",
+        ),
+        "options of one single run are refused": (
+            "system/test_embedded_schedules.py::test_a_version_with_options_of_one_run_is_refused",
+        ),
+        "overlap=": ("system/test_embedded_schedules.py::test_overlap_says_what_a_tick_does_while_a_run_is_open",),
+        "catch_up=": (
+            "system/test_embedded_schedules.py::test_what_was_missed_while_paused_is_made_good_as_the_schedule_says",
+            "system/test_embedded_schedules.py::test_all_that_is_made_good_is_a_hundred_ticks",
+        ),
+        "each tick once": (
+            "server/test_schedules.py::test_two_looks_at_one_tick_start_one_run",
+            "server/test_schedules.py::test_a_tick_after_its_schedule_was_deactivated_starts_nothing",
+            "server/test_schedules.py::test_a_due_tick_is_neither_lost_nor_repeated_by_another_timing",
+            "server/test_schedules.py::test_a_restart_in_the_middle_of_catching_up_repeats_no_tick",
+        ),
+    },
+    "command line": {
+        "aiki runs ...": (
+            "cli/test_runs_command.py::test_the_program_completes_its_sleeps_shortened_by_wake",
+            "cli/test_runs_command.py::test_a_run_is_held_and_let_go",
+            "cli/test_runs_command.py::test_a_failed_run_is_tried_again",
+            "cli/test_runs_command.py::test_many_runs_are_steered_by_filters_and_counted",
+        ),
+        "aiki schedules ...": ("cli/test_schedules_command.py::test_a_schedule_is_listed_shown_and_steered",),
+        "--json everywhere": (
+            "cli/test_runs_command.py::test_with_json_exactly_one_document_is_printed_refused_or_not",
+            "cli/test_schedules_command.py::test_each_answer_is_one_document_with_json",
         ),
     },
     "client, worker, server": {

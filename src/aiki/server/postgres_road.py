@@ -23,6 +23,13 @@ PING_S: Final = 2.0  # how often a road on which nothing is told is tried
 ANSWER_S: Final = 3.0  # and how long until it counts as broken
 BACKOFF_S: Final = 0.1
 BACKOFF_S_MAX: Final = 1.0
+BROKEN: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the connection went away while it was at rest
+)
 
 _log = logging.getLogger("aiki.server")
 
@@ -59,7 +66,7 @@ class PostgresRoad:
                 backoff_s = BACKOFF_S
                 while True:
                     await self._tell(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except BROKEN as error:
                 _log.info("nothing is heard of other servers for now: %s", error)
                 await self.close()
                 await asyncio.sleep(backoff_s)
