@@ -35,7 +35,7 @@ def test_the_image_runs_as_nobody_in_particular_and_tells_whether_it_is_well() -
 def test_the_fleet_has_postgres_redis_a_migration_two_servers_and_a_worker() -> None:
     services = compose()["services"]
 
-    assert set(services) >= {"postgres", "redis", "migrate", "server-1", "server-2", "worker"}
+    assert set(services) >= {"postgres", "redis", "migrate", "server-1", "server-2", "web", "worker"}
     for name in ("server-1", "server-2"):
         assert services[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
         assert all(port.startswith("127.0.0.1:") for port in services[name]["ports"])

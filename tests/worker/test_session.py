@@ -81,7 +81,9 @@ async def test_what_a_task_reports_is_told_within_a_second_and_at_most_once_in_o
 
         polls = [(at_ms, poll) for at_ms, said, poll in road.said if said == "poll"]
         told = [(at_ms, bytes(line.progress)) for at_ms, poll in polls for line in poll.executing if line.progress]
-        assert [progress for _, progress in told] == [b"9", b"19", b"29", b"39"]
+        steps = [int(progress) for _, progress in told]
+        assert len(steps) == 4
+        assert all(step in (n - 1, n) for step, n in zip(steps, (10, 20, 30, 40), strict=True)), steps
         assert all(later - earlier >= 999 for (earlier, _), (later, _) in itertools.pairwise(told))
         assert [line.task for line in polls[-1][1].executing] == ['work(name="beside", seconds=10)']
 
