@@ -24,6 +24,7 @@ __all__ = [
     "LocalHints",
     "LocalNetwork",
     "News",
+    "is_cancelled",
     "merged",
     "news_of",
     "packed",
@@ -147,6 +148,12 @@ class LocalHints:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+def is_cancelled() -> bool:
+    """Whether the running task has been cancelled, though a driver on the way swallowed the error: end its loop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def news_of(ws: WorkingSet, *, origin: str) -> News:

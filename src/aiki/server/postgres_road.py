@@ -12,7 +12,7 @@ from typing import Final
 
 import asyncpg
 
-from aiki.server.hints import Heard, News, merged, packed, unpacked
+from aiki.server.hints import Heard, News, is_cancelled, merged, packed, unpacked
 from aiki.store.postgres.address import Address
 from aiki.store.postgres.connecting import Connection, connect
 
@@ -57,14 +57,14 @@ class PostgresRoad:
     async def listen(self, heard: Heard) -> None:
         """Tell and hear until cancelled, on one connection after another."""
         backoff_s = BACKOFF_S
-        while True:
+        while not is_cancelled():
             try:
                 self._connection = connection = await connect(self._address, {})
                 await connection.add_listener(self._channel, _hearing(heard))
                 connection.add_termination_listener(lambda _: self._has_pending.set())
                 heard(News("", is_cut=True))  # whatever was told until now was missed
                 backoff_s = BACKOFF_S
-                while True:
+                while not is_cancelled():
                     await self._tell(connection)
             except BROKEN as error:
                 _log.info("nothing is heard of other servers for now: %s", error)

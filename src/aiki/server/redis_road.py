@@ -20,7 +20,7 @@ from aiki.model import ready
 from aiki.model.lifecycle import Status
 from aiki.model.run import Queue, RunRow
 from aiki.model.working_set import WorkingSet
-from aiki.server.hints import Heard, News, merged, packed, unpacked
+from aiki.server.hints import Heard, News, is_cancelled, merged, packed, unpacked
 from aiki.store.base import WaitingRun
 
 __all__ = ["RedisRoad"]
@@ -134,7 +134,7 @@ class RedisRoad:
 
     async def _write(self) -> None:
         backoff_s = BACKOFF_S
-        while True:
+        while not is_cancelled():
             with suppress(TimeoutError):
                 async with asyncio.timeout(PING_S):
                     await self._has_pending.wait()
@@ -171,13 +171,13 @@ class RedisRoad:
 
     async def _hear(self, heard: Heard) -> None:
         backoff_s = BACKOFF_S
-        while True:
+        while not is_cancelled():
             try:
                 async with self._redis.pubsub() as listening:
                     await listening.subscribe(ready.channel(self._prefix))
                     heard(News("", is_cut=True))  # whatever was told until now was missed
                     backoff_s = BACKOFF_S
-                    while True:
+                    while not is_cancelled():
                         message: Any = await listening.get_message(ignore_subscribe_messages=True, timeout=PING_S)
                         if message is None:
                             await listening.ping()

@@ -92,7 +92,8 @@ class Finding:
     async def run(self) -> None:
         """Find work until cancelled."""
         backoff_s = BACKOFF_S
-        while True:
+        task = asyncio.current_task()
+        while task is None or not task.cancelling():  # a driver may have swallowed the error
             limit = self._room() - len(self._found)
             if limit <= 0 or not self._session_id():
                 self._has_room.clear()
