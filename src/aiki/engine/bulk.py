@@ -33,7 +33,7 @@ def start_job(ws: WorkingSet, request: StartJob) -> BulkJob:
 def step_job(ws: WorkingSet, command: StepJob) -> BulkJob | None:
     """Ask the runs of a part, and note what became of it; a part that is not the next one changes nothing."""
     job = ws.jobs.get(command.job_id)
-    if job is None or job.finished_at_ms is not None or job.progress.steps + 1 != command.step:
+    if job is None or job.progress.steps + 1 != command.step:
         return job
     changed, refused = 0, list(command.refused)
     for request in command.requests:
