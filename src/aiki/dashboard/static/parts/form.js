@@ -12,7 +12,7 @@ const DEPTH_MAX = 4;
  *
  * @param schemaOf the schema for a choice, undefined for any value
  * @param value to begin with
- * @param act is given the choice and the value
+ * @param act is given the choice and the value; a text that it returns says why not
  */
 export function SchemaForm({ choices = null, chosen = "", choiceLabel = "", schemaOf, value, yes, note, act, onCancel, children }) {
   const [name, setName] = useState(chosen);
@@ -54,7 +54,8 @@ export function SchemaForm({ choices = null, chosen = "", choiceLabel = "", sche
     }
     setProblem("");
     setBusy(true);
-    await act(name, made);
+    const refused = await act(name, made);
+    if (typeof refused === "string") setProblem(refused);
     setBusy(false);
   };
   return html`<form class="schema-form" onSubmit=${submit}>

@@ -7,7 +7,7 @@ import { useKeys } from "../lib/keys.js";
 import { connection } from "../lib/live.js";
 import { setTheme, theme, THEMES } from "../lib/prefs.js";
 import { go, href, parts, query } from "../lib/router.js";
-import { PAGES, pageOf } from "../pages/index.js";
+import { HOME, PAGES, pageOf } from "../pages/index.js";
 import { Empty, KeyForm } from "./basics.js";
 import { Dialogs } from "./dialog.js";
 import { openHelp } from "./help.js";
@@ -54,7 +54,7 @@ function nextTheme() {
 function Side({ current }) {
   const namespace = query.value.get("ns");
   return html`<nav class="side" aria-label="Pages">
-    <a class="brand" href=${href(["runs"])} aria-label="Aiki"><${Mark} /><b>Aiki</b></a>
+    <a class="brand" href=${href([HOME])} aria-label="Aiki"><${Mark} /><b>Aiki</b></a>
     <div class="side-pages">${PAGES.map(({ name, title, key }) => html`<a key=${name} href=${href([name])} aria-current=${name === current ? "page" : null}
       title=${`${title}: g ${key}`}><${Icon} name=${name} /><span>${title}</span></a>`)}</div>
     <div class="side-foot">

@@ -1,0 +1,105 @@
+/* How it all stands. The rule: what needs a person comes first, and every number leads to the runs that it counts. */
+
+import { classes, html } from "../../lib/html.js";
+import { get } from "../../lib/api.js";
+import { count, duration, plural } from "../../lib/format.js";
+import { Icon } from "../../lib/icons.js";
+import { useResource } from "../../lib/resource.js";
+import { ask, href, query } from "../../lib/router.js";
+import { errorLine } from "../../lib/words.js";
+import { Badge, Choice, Failed, Loading, serverNow, Time } from "../../parts/basics.js";
+import { Columns, Line } from "../../parts/chart.js";
+
+const EVERY_MS = 3_000;
+const NEEDY_MAX = 5;
+const QUEUES_SHOWN = 12;
+const HOUR = 3_600_000;
+const WINDOWS = { "15m": ["15 min", HOUR / 4, 45], "1h": ["1 hour", HOUR, 60], "24h": ["24 hours", 24 * HOUR, 72], "7d": ["7 days", 168 * HOUR, 84] };
+const WAITING = ["awaiting_event", "awaiting_child", "awaiting_retry", "sleeping", "scheduled"];
+const ENDS = [{ name: "completed", word: "completed", status: "completed" }, { name: "failed", word: "failed", status: "failed" }, { name: "cancelled", word: "cancelled", status: "cancelled" }];
+
+export function Overview() {
+  const asked = query.value.get("window");
+  const name = Object.hasOwn(WINDOWS, asked ?? "") ? asked : "1h";
+  const [, windowMs, buckets] = WINDOWS[name];
+  const ns = query.value.get("ns");
+  const stats = useResource(`stats ${name} ${ns}`, (signal) => get("v1/stats", { window_ms: windowMs, buckets }, { signal }), { every: EVERY_MS });
+  const needy = useResource(`needy ${name} ${ns}`, (signal) => needing(windowMs, signal), { every: EVERY_MS });
+  const workers = useResource(`workers ${ns}`, (signal) => get("v1/workers", {}, { signal }), { every: EVERY_MS });
+  return html`<header class="head"><h1>Overview</h1>
+      <${Choice} label="Window" options=${Object.entries(WINDOWS).map(([key, [word]]) => [key, word])} value=${name} onPick=${(picked) => ask({ window: picked })} /></header>
+    <${Needy} needy=${needy.data} word=${WINDOWS[name][0]} />
+    ${!stats.data ? (stats.error ? html`<${Failed} error=${stats.error} retry=${stats.refresh} />` : html`<${Loading} lines=${10} />`)
+      : html`${stats.error && html`<p class="stale-note" role="status">What is shown may be old: ${stats.error.message}</p>`}
+        <${Whole} stats=${stats.data} word=${WINDOWS[name][0]} workers=${workers.data?.workers ?? null} />`}`;
+}
+
+async function needing(windowMs, signal) {
+  const [stalled, failed] = await Promise.all([
+    get("v1/runs", { status: "stalled", limit: NEEDY_MAX }, { signal }),
+    get("v1/runs", { status: "failed", finished_after_ms: serverNow() - windowMs, limit: NEEDY_MAX }, { signal }),
+  ]);
+  return [...stalled.runs, ...failed.runs];
+}
+
+function Needy({ needy, word }) {
+  if (!needy) return null;
+  if (!needy.length) {
+    return html`<p class="needy-none panel is-completed"><${Icon} name="completed" size=${18} /><span><b>Nothing needs you.</b> No run is stalled, and none failed in the last ${word}.</span></p>`;
+  }
+  return html`<section class="needy panel" aria-labelledby="needy-title"><header><h2 id="needy-title">Needs a person</h2>
+      <a href=${href(["runs"], { status: ["stalled", "failed"] })}>All stalled and failed</a></header>
+    <ul>${needy.map((run) => html`<li key=${run.id} class=${`is-${run.status}`}><a href=${href(["runs", run.id])}><${Badge} status=${run.status} />
+      <b>${run.reference_id ?? run.workflow}</b><span class="needy-why">${run.error ? errorLine(run.error) : run.why ?? ""}</span>
+      <${Time} at=${run.finished_at_ms ?? run.started_at_ms ?? run.created_at_ms} ago /></a></li>`)}</ul></section>`;
+}
+
+function Whole({ stats, word, workers }) {
+  const now = (...statuses) => statuses.reduce((sum, one) => sum + (stats.runs[one] ?? 0), 0);
+  const within = (name) => stats.buckets.reduce((sum, part) => sum + (part[name] ?? 0), 0);
+  const tiles = [
+    ["running", "Running", now("running"), ["running"]], ["queued", "Queued", now("queued"), ["queued"]], ["awaiting_event", "Waiting", now(...WAITING), WAITING],
+    ["stalled", "Stalled", now("stalled"), ["stalled"]], ["failed", "Failed", within("failed"), ["failed"], word], ["completed", "Completed", within("completed"), ["completed"], word],
+  ];
+  return html`<div class="tiles">${tiles.map(([status, title, number, statuses, since]) => html`<a key=${status} class=${classes("tile", "panel", `is-${status}`, !number && "is-none")} href=${href(["runs"], { status: statuses })}>
+      <span><${Icon} name=${status} size=${14} />${title}</span><b>${count(number)}</b><small>${since ? `in ${since}` : "now"}</small></a>`)}</div>
+    <div class="columns charts">
+      <section class="panel pad"><${Columns} label="Ended" parts=${stats.buckets} series=${ENDS} bucketMs=${stats.bucket_ms} /></section>
+      <section class="panel pad"><${Columns} label="Started" parts=${stats.buckets} series=${[{ name: "started", word: "started", status: "running" }]} bucketMs=${stats.bucket_ms} /></section>
+      <section class="panel pad"><${Line} label="Open" parts=${stats.buckets} values=${openOver(stats)} status="sleeping" /></section>
+    </div>
+    <div class="columns">
+      <section><h2>Queues</h2><${Queues} queues=${stats.queues} /></section>
+      <section><h2>Workers</h2><${Busy} workers=${workers} /></section>
+    </div>`;
+}
+
+/** How many runs were open at the end of each part: as many as now, without what came and with what went since. */
+function openOver(stats) {
+  const ended = ["completed", "failed", "cancelled"];
+  let open = Object.entries(stats.runs).reduce((sum, [status, number]) => sum + (ended.includes(status) ? 0 : number), 0);
+  const values = [];
+  for (const part of [...stats.buckets].reverse()) {
+    values.unshift(Math.max(0, open));
+    open -= (part.started ?? 0) - ended.reduce((sum, name) => sum + (part[name] ?? 0), 0);
+  }
+  return values;
+}
+
+function Queues({ queues }) {
+  if (!queues.length) return html`<p class="panel pad none">No run waits for a worker.</p>`;
+  return html`<div class="panel"><table class="plain"><thead><tr><th>Queue</th><th class="cell-number">Waiting</th><th class="cell-number">Oldest for</th></tr></thead>
+    <tbody>${queues.slice(0, QUEUES_SHOWN).map((queue) => html`<tr key=${`${queue.workflow} ${queue.version} ${queue.pool}`}>
+      <td><a href=${href(["runs"], { status: "queued", workflow: queue.workflow, version: queue.version })}><b>${queue.workflow}</b> <span class="version">${queue.version}</span></a>${queue.pool && html` <span class="tag">pool ${queue.pool}</span>`}</td>
+      <td class="cell-number">${count(queue.depth)}</td><td class="cell-number">${duration(Math.max(0, serverNow() - queue.oldest_due_at_ms))}</td></tr>`)}</tbody></table></div>
+    ${queues.length > QUEUES_SHOWN && html`<p class="none">and ${plural(queues.length - QUEUES_SHOWN, "other queue")}</p>`}`;
+}
+
+function Busy({ workers }) {
+  if (!workers) return html`<${Loading} lines=${3} />`;
+  if (!workers.length) return html`<p class="panel pad none">No worker is connected: <code>aiki worker module:worker</code> starts one.</p>`;
+  const busiest = [...workers].sort((one, other) => other.held / (other.capacity || 1) - one.held / (one.capacity || 1));
+  return html`<div class="panel"><table class="plain"><thead><tr><th>Worker, the busiest first</th><th class="cell-number">Runs</th><th class="cell-number">Executes</th></tr></thead>
+    <tbody>${busiest.slice(0, QUEUES_SHOWN).map((worker) => html`<tr key=${worker.session_id}><td><a href=${href(["workers"])}><b>${worker.name}</b></a></td>
+      <td class="cell-number">${count(worker.held ?? 0)} of ${count(worker.capacity ?? 0)}</td><td class="cell-number">${plural(worker.executing?.length ?? 0, "task")}</td></tr>`)}</tbody></table></div>`;
+}
