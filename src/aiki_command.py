@@ -27,12 +27,15 @@ COMMANDS: Final = {
     "server": ("aiki.cli.server:server", "Serve runs over HTTP to workers and clients."),
     "web": ("aiki.cli.web.command:web", "Serve the dashboard for a server elsewhere."),
     "worker": ("aiki.cli.worker:worker", "Run the workflows and tasks of a module, for a server."),
+    "top": ("aiki.cli.fleet.top:top", "Show the fleet live: what needs a person, and who executes what."),
+    "completion": ("aiki.cli.completion:completion", "Print what makes a shell complete what is typed."),
     "--version": ("aiki.cli.version:show", "Show the version and exit."),
 }
 RUNS: Final = {
     "list": ("aiki.cli.runs.reading:list_runs", "List runs, newest first."),
     "count": ("aiki.cli.runs.reading:count", "Count runs by status."),
     "show": ("aiki.cli.runs.reading:show", "Show how a run stands, what it waits for, and why."),
+    "watch": ("aiki.cli.runs.reading:watch", "Show a run until it has ended."),
     "start": ("aiki.cli.runs.asking:start", "Start a run."),
     "send": ("aiki.cli.runs.asking:send", "Send a run an event."),
     "wake": ("aiki.cli.runs.asking:wake", "End what a run sleeps in, now."),

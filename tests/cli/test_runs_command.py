@@ -1,6 +1,7 @@
 """`aiki runs` as it is typed, against one `aiki dev`: the program of the first page, seen through to its end."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -163,6 +164,33 @@ def test_workers_and_workflows_are_listed(url: str) -> None:
     assert "restaurant-order 1.0.0" in workers
     assert "restaurant-accepted" in workflows
     assert aiki_json("workers", "list", url=url)["workers"][0]["pid"] > 0
+
+
+def test_the_fleet_is_seen_at_a_glance(url: str) -> None:
+    aiki("runs", "start", "nobodys", "1.0.0", "{}", url=url)
+
+    shown = aiki("top", url=url).stdout
+
+    assert "nobodys 1.0.0: 1" in shown
+    assert re.search(r"\d+ of \d+ runs", shown)
+    assert aiki_json("top", url=url)["runs"]["queued"] >= 1
+
+
+def test_what_a_run_has_done_is_drawn_as_a_timeline(url: str) -> None:
+    run = aiki("runs", "start", "restaurant-order", "1.0.0", ORDER, url=url).stdout.strip()
+    aiki("runs", "cancel", run, url=url)
+
+    shown = aiki("runs", "watch", run, url=url).stdout
+
+    assert re.search(r"task .*█.*done", shown)
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_a_shell_learns_to_complete_commands(name: str) -> None:
+    script = aiki("completion", name, url=NOWHERE).stdout
+
+    assert "schedules" in script
+    assert "deactivate" in script
 
 
 def test_a_list_is_narrowed_and_continued(url: str) -> None:

@@ -36,10 +36,14 @@ class Shop:
         self.url = url
         self.runs = runs
 
-    def post(self, path: str, body: Any) -> Any:
-        request = Request(f"{self.url}/{path}", json.dumps(body).encode(), {"content-type": "application/json"})
+    def post(self, path: str, body: Any, method: str = "POST") -> Any:
+        headers = {"content-type": "application/json"}
+        request = Request(f"{self.url}/{path}", json.dumps(body).encode(), headers, method=method)
         with urlopen(request) as answer:
             return json.load(answer)
+
+    def put(self, path: str, body: Any) -> Any:
+        return self.post(path, body, method="PUT")
 
     def get(self, path: str) -> Any:
         with urlopen(f"{self.url}/{path}") as answer:

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from aiki.cli.runs.timeline import timeline
 from aiki.cli.words import STYLES, ago, ahead, span, wait_words, what_next
 from aiki.model.journal import Entry
 from aiki.model.payload import Json
@@ -56,7 +57,9 @@ def picture(run: RunInfo, entries: Sequence[Entry], now: datetime) -> Renderable
     if run.error is not None:
         parts += ["", *_error(run.error)]
     if entries:
-        parts += ["", Text("What it has done", style="bold"), _steps(entries)]
+        began = run.started_at or run.created_at
+        done = timeline(entries, began_ms=round(began.timestamp() * MS_PER_S))
+        parts += ["", Text("What it has done", style="bold"), done]
     if following := what_next(run):
         parts += ["", Text("The ways out" if run.status == "stalled" else "What to type", style="bold")]
         parts.append(_pairs(following, indent=2))
@@ -123,20 +126,6 @@ def _error(error: ErrorInfo) -> list[RenderableType]:
         Text(f"{error.type}: {error.message}"[:TEXT_CHARS_MAX], style="red"),
         *(Text(line, style="dim") for line in lines[-TRACEBACK_LINES_MAX:]),
     ]
-
-
-def _steps(entries: Sequence[Entry]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for entry in entries:
-        outcome = "failed" if entry.error is not None else "timed out" if entry.timed_out else "done"
-        if entry.woken:
-            outcome = "woken"
-        took = ""
-        if entry.started_at_ms is not None and entry.finished_at_ms is not None:
-            took = span((entry.finished_at_ms - entry.started_at_ms) / MS_PER_S)
-        name = entry.label or entry.key.address
-        table.add_row(f"{entry.seq:>4}", entry.key.kind.value.replace("_", " "), name[:TEXT_CHARS_MAX], outcome, took)
-    return table
 
 
 def _pairs(pairs: Sequence[tuple[str, str | Text]], *, indent: int = 0) -> Table:

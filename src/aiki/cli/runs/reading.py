@@ -21,7 +21,7 @@ from aiki.model.journal import Entry
 from aiki.sdk.client import Client
 from aiki.sdk.info import RunPage
 
-__all__ = ["count", "list_runs", "show"]
+__all__ = ["count", "list_runs", "show", "watch"]
 
 LIMIT: Final = 20
 ENTRIES_MAX: Final = 100  # the last ones are shown
@@ -112,6 +112,20 @@ def show(run_id: str, /, *, watch: Annotated[bool, FLAG] = False, server: Server
         return 0
 
     return ask("show", server, question)
+
+
+def watch(run_id: str, /, *, server: Server = USUAL) -> int:
+    """Show a run until it has ended: as `show --watch`.
+
+    For example:
+
+        aiki runs watch 0192...
+
+    Args:
+        run_id: The run.
+        server: The server.
+    """
+    return show(run_id, watch=True, server=server)
 
 
 async def _watch(client: Client, run_id: str, *, is_quiet: bool) -> None:

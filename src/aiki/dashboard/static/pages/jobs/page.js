@@ -2,7 +2,7 @@
 
 import { html } from "../../lib/html.js";
 import { get } from "../../lib/api.js";
-import { count, plural, shortId } from "../../lib/format.js";
+import { count, plural, shortId, time } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { ask, href, query } from "../../lib/router.js";
 import { Badge, Empty, Failed, Loading, Time, Took } from "../../parts/basics.js";
@@ -45,5 +45,5 @@ function Job({ job }) {
 function filterWords(filter) {
   return Object.entries(filter)
     .filter(([name, value]) => !["namespace", "limit", "cursor"].includes(name) && value !== null && value !== "" && value.length !== 0)
-    .flatMap(([name, value]) => (name === "tags" ? Object.entries(value).map(([tag, one]) => `${tag}:${one}`) : [`${name.replaceAll("_", " ")} ${[value].flat().join(" or ")}`]));
+    .flatMap(([name, value]) => (name.endsWith("_ms") ? [`${name.slice(0, -3).replaceAll("_", " ")} ${time(value)}`] : name === "tags" ? Object.entries(value).map(([tag, one]) => `${tag}:${one}`) : [`${name.replaceAll("_", " ")} ${[value].flat().join(" or ")}`]));
 }

@@ -1,7 +1,7 @@
 /* What can be done to a schedule. The rule: what cannot be undone asks first, and a trigger leads to its run. */
 
 import { newId, post } from "../../lib/api.js";
-import { go, href } from "../../lib/router.js";
+import { go, href, parts } from "../../lib/router.js";
 import { confirm } from "../../parts/dialog.js";
 import { attempt } from "../../parts/toasts.js";
 
@@ -20,8 +20,9 @@ export function actionsOf({ name, status }, refresh) {
   };
   const deactivate = () => confirm({ title: `Deactivate ${name}`, text: "The schedule is removed. The runs that it has started stay, and go on.", yes: "Deactivate", isDanger: true,
     act: async () => {
-      const standing = await verb(name, "deactivate", { done: `${name} is no longer there`, refresh });
-      if (standing) go(href(["schedules"]));
+      const standing = await verb(name, "deactivate", { done: `${name} is no longer there`, refresh: () => {} });
+      if (parts.value.length === 1) refresh();
+      else if (standing) go(href(["schedules"]));
       return Boolean(standing);
     } });
   return [

@@ -46,7 +46,7 @@ function Form({ versions, done }) {
   };
   return html`<${SchemaForm} choices=${versions.map(nameOf)} chosen=${nameOf(versions[0])} choiceLabel="Starts" schemaOf=${(name) => versions.find((one) => nameOf(one) === name)?.input_schema} yes="Create" onCancel=${close} act=${make}>
     <fieldset class="start-options" ref=${fields}>
-      <label>Name<input name="name" required maxlength="200" placeholder="nightly-report" autofocus /></label>
+      <label>Name<input name="name" required maxlength="200" placeholder="nightly-report" /></label>
       <div class="schedule-when"><${Choice} label="When" options=${[["cron", "At times"], ["every", "At intervals"]]} value=${kind} onPick=${setKind} /></div>
       ${kind === "cron" ? html`<label key="cron">Cron expression<input name="cron" required class="code" placeholder="30 2 * * 1-5" spellcheck=${false} /></label>
         <label key="zone">Time zone<input name="timezone" list="zones" placeholder="UTC" spellcheck=${false} /><datalist id="zones">${ZONES.map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist></label>`

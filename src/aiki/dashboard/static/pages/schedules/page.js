@@ -56,10 +56,10 @@ export function Schedule({ id: name }) {
   const { status, when, definition, next_ms: next = [], last = [], error } = found.data;
   const { timing } = definition;
   return html`<div class="crumbs"><a href=${href(["schedules"])}>Schedules</a></div>
-    <header class="head run-title"><h1>${name}</h1><${Standing} status=${status} /><div class="actions">${actions.map((action) => html`<button type="button" key=${action.word} class="button ${action.isDanger ? "danger" : ""}" onClick=${action.run}><${Icon} name=${action.icon} size=${14} />${action.word}</button>`)}</div></header>
+    <header class="run-title"><h1>${name}</h1><${Standing} status=${status} /><div class="actions">${actions.map((action) => html`<button type="button" key=${action.word} class="button ${action.isDanger ? "danger" : ""}" onClick=${action.run}><${Icon} name=${action.icon} size=${14} />${action.word}</button>`)}</div></header>
     <p class="run-why ${(BADGES[status] ?? BADGES.active)[0]}">${error ?? when}</p>
     <div class="columns">
-      <section><h2>Next</h2>${next.length ? html`<ol class="panel ticks">${next.map((at) => html`<li key=${at}><${Time} at=${at} /><span class="none"><${Time} at=${at} ago /></span></li>`)}</ol>` : html`<p class="panel pad none">None${status === "paused" && " while it is paused"}.</p>`}</section>
+      <section><h2>Next <span class="optional">on the clock of this browser</span></h2>${next.length ? html`<ol class="panel ticks">${next.map((at) => html`<li key=${at}><${Time} at=${at} /><span class="none"><${Time} at=${at} ago /></span></li>`)}</ol>` : html`<p class="panel pad none">None${status === "paused" && " while it is paused"}.</p>`}</section>
       <section><h2>Last</h2>${last.length ? html`<ol class="panel ticks">${last.map((tick) => html`<li key=${tick.run_id}><a href=${href(["runs", tick.run_id])}><${Time} at=${tick.at_ms} /></a><${Badge} status=${tick.status} /></li>`)}</ol>
         <p><a href=${href(["runs"], { schedule: name })}>All of its runs</a></p>` : html`<p class="panel pad none">It has started nothing yet.</p>`}</section>
       <section><h2>Definition</h2><dl class="panel pad facts"><dt>Expression</dt><dd><code>${timing.cron ?? `every ${timing.every_ms} ms`}</code>${timing.cron && ` on the clock of ${timing.timezone ?? "UTC"}`}</dd>

@@ -31,7 +31,7 @@ function body(list, workers) {
 
 function Card({ worker }) {
   const { executing = [], versions = [], pools = [] } = worker;
-  return html`<article class="panel card worker"><header><h2>${worker.name}</h2>${pools.map((pool) => html`<span class="tag" key=${pool}>pool ${pool}</span>`)}</header>
+  return html`<article class="panel card worker"><header><h2>${worker.name}</h2>${pools.filter(Boolean).map((pool) => html`<span class="tag" key=${pool}>pool ${pool}</span>`)}</header>
     <div class="load"><${Meter} value=${worker.held ?? 0} of=${worker.capacity || 1} label=${`${worker.name} holds`} /><span class="number">${count(worker.held ?? 0)} of ${count(worker.capacity ?? 0)} runs</span></div>
     <dl class="facts"><dt>Host</dt><dd>${worker.host || "–"}${worker.pid ? `, process ${worker.pid}` : ""}</dd><dt>Aiki</dt><dd>${worker.sdk || "–"}</dd>
       <dt>There for</dt><dd><${Took} from=${worker.announced_at_ms} /></dd><dt>Last heard</dt><dd><${Time} at=${worker.heard_at_ms} ago /></dd></dl>

@@ -98,7 +98,7 @@ function Version({ version, isOpen }) {
       href=${href(["runs"], { workflow: version.workflow, version: version.version, status })}><${Icon} name=${status} size=${13} />${wordOf(status)} <span class="chip-count">${count(runs[status])}</span></a>`)}</header>
     ${warnings.map((warning) => html`<p class="warning is-stalled" key=${warning}><${Icon} name="stalled" size=${14} />${warning}</p>`)}
     <dl class="numbers"><div><dt>Failed</dt><dd>${percent(rate)}</dd></div><div><dt>p50</dt><dd><${Took} ms=${took.p50} number=${took.number} /></dd></div><div><dt>p95</dt><dd><${Took} ms=${took.p95} number=${took.number} /></dd></div>
-      <div><dt>Last ${plural(took.last.length, "run")}</dt><dd>${took.last.length ? html`<${Spark} runs=${took.last} />` : "–"}</dd></div>
+      <div><dt>Last runs</dt><dd>${took.last.length ? html`<${Spark} runs=${took.last} />` : "–"}</dd></div>
       <div><dt>Served by</dt><dd>${servedBy([version])}</dd></div><div><dt>Announced</dt><dd><${Time} at=${version.announced_at_ms} ago /></dd></div></dl>
     ${schemas.map(([title, schema]) => html`<details key=${title} open=${isOpen && title === "Input"}><summary>${title}</summary><div class="schema"><${Json} value=${schema} label=${title} /></div></details>`)}
   </article>`;

@@ -1,0 +1,179 @@
+"""Overview, workflows, schedules, workers and bulk jobs, in a browser."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.dashboard.conftest import Shop
+from tests.dashboard.test_safety import CONTRAST, XSS
+
+JOB_ID: Final = str(UUID(int=0x01920000_0000_7000_8000_0000000000AA))
+RUN_ADDRESS: Final = re.compile(r"/runs/[0-9a-f-]{36}")
+PATHS: Final = (
+    "overview",
+    "workflows",
+    "workflows?name=restaurant-order",
+    "schedules",
+    "schedules/hourly",
+    "workers",
+    "jobs",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def asked(shop: Shop) -> None:
+    """A schedule, and a job."""
+    body = {"workflow": "nightly-report", "version": "3.0.0", "input": {"pages": 1}, "every_ms": 3_600_000}
+    shop.put("v1/schedules/hourly", body)
+    shop.post("v1/runs/pause", {"id": JOB_ID, "reason": "stock-taking", "filter": {"workflow": "dispatch-courier"}})
+
+
+def test_the_start_page_leads_to_what_needs_a_person(page: Page) -> None:
+    page.goto("")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    page.locator(".needy").get_by_role("link", name=re.compile("stalled.*stock-count")).click()
+    expect(page).to_have_url(RUN_ADDRESS)
+    page.go_back()
+    page.get_by_role("button", name="15 min").click()
+    expect(page).to_have_url(re.compile("window=15m"))
+    expect(page.get_by_role("img", name=re.compile("^Ended: .*failed"))).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("invoice-archive"))).to_be_visible()
+    page.get_by_role("link", name=re.compile("^Stalled")).click()
+    expect(page).to_have_url(re.compile("status=stalled"))
+
+
+def test_keys_lead_to_every_page(page: Page) -> None:
+    page.goto("runs")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+
+    for key, title in (("f", "Workflows"), ("s", "Schedules"), ("w", "Workers"), ("b", "Bulk jobs"), ("o", "Overview")):
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+
+
+def test_a_workflow_tells_of_its_versions_and_how_long_runs_take(page: Page) -> None:
+    page.goto("workflows")
+    row = page.locator("tbody tr").filter(has_text="refund")
+    expect(row).to_contain_text("50 %")
+    expect(row.get_by_role("img", name=re.compile("durations"))).to_be_visible()
+    expect(page.locator("tbody tr").filter(has_text="invoice-archive")).to_contain_text("nobody")
+
+    page.get_by_role("link", name="restaurant-order").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("restaurant-order")
+    page.get_by_text("Event restaurant-accepted").click()
+    expect(page.get_by_text('"#/$defs/Acceptance"')).to_be_visible()
+    page.get_by_role("link", name="Its runs").click()
+    expect(page).to_have_url(re.compile("workflow=restaurant-order"))
+
+
+def test_a_run_is_started_from_the_form_of_its_input(page: Page) -> None:
+    page.goto("workflows")
+    page.get_by_role("button", name="Start refund").click()
+    page.get_by_label("Reference id").fill("refund-from-form")
+    page.get_by_label("Delay").fill("soon")
+    page.get_by_label("Tags").fill("kind:form")
+    page.get_by_label("order_id").fill("order-1")
+    page.get_by_label("reason").fill("cold food")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Delay: write seconds")
+
+    page.get_by_label("Delay").fill("2h")
+    page.get_by_role("button", name="Start", exact=True).click()
+
+    expect(page).to_have_url(RUN_ADDRESS)
+    expect(page.get_by_role("heading", level=1)).to_have_text("refund-from-form")
+    expect(page.locator(".badge.is-scheduled").first).to_be_visible()
+
+
+def test_an_input_may_be_written_as_json_and_what_is_wrong_is_said(new_page: Callable[..., Page], shop: Shop) -> None:
+    page = new_page(shop, expected="Failed to load resource")
+    page.goto("workflows?name=ledger")
+    page.get_by_role("button", name="Start a run").click()
+    page.get_by_role("button", name="Write JSON").click()
+    written = page.get_by_label("Value, as JSON")
+    written.fill('{"entries": "many"}')
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("entries")
+
+    written.fill('{"entries": 1}')
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page).to_have_url(RUN_ADDRESS)
+
+
+def test_a_schedule_is_made_paused_resumed_triggered_and_removed(page: Page) -> None:
+    page.goto("schedules")
+    page.get_by_role("button", name="New schedule").click()
+    page.get_by_label("Name").fill("weekdays")
+    page.get_by_label("Cron expression").fill("30 2 * * 1-5")
+    page.get_by_label("Starts").select_option("ledger 1.0.0")
+    page.get_by_label("entries").fill("1")
+    page.get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("weekdays")
+    expect(page.locator(".run-why")).to_contain_text("02:30")
+    expect(page.locator(".ticks li")).to_have_count(5)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("None while it is paused.")).to_be_visible()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".ticks li")).to_have_count(5)
+    page.get_by_role("button", name="Trigger").click()
+    expect(page).to_have_url(RUN_ADDRESS)
+    page.goto("schedules/weekdays")
+    expect(page.get_by_role("link", name="All of its runs")).to_be_visible()
+    page.get_by_role("button", name="Deactivate").click()
+    page.locator("dialog").get_by_role("button", name="Deactivate").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Schedules")
+    expect(page.get_by_role("link", name="weekdays")).to_have_count(0)
+
+
+def test_a_worker_says_what_it_executes_and_how_far_that_is(page: Page) -> None:
+    page.goto("workers")
+
+    expect(page.get_by_role("heading", name="shop-worker-1")).to_be_visible()
+    expect(page.get_by_role("meter", name=re.compile("long-export.* has done"))).to_be_visible()
+    page.get_by_role("link", name=re.compile("^long-export")).click()
+    expect(page).to_have_url(RUN_ADDRESS)
+
+
+def test_a_bulk_job_says_what_became_of_its_runs(page: Page) -> None:
+    page.goto("jobs")
+
+    job = page.locator(".job").filter(has_text="stock-taking")
+    expect(job).to_contain_text("workflow dispatch-courier")
+    expect(job.locator(".badge")).to_have_text("completed")
+    expect(job).to_contain_text("Looked at1")
+
+
+@pytest.mark.parametrize("options", [{"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 800}}])
+def test_pages_are_readable_in_the_dark_and_on_a_phone(
+    new_page: Callable[..., Page], shop: Shop, options: dict[str, object]
+) -> None:
+    page = new_page(shop, **options)
+    for path in PATHS:
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.locator(".loading")).to_have_count(0)
+
+        assert page.evaluate(CONTRAST) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_what_strangers_name_is_text_on_these_pages_too(page: Page, shop: Shop) -> None:
+    for text in XSS:
+        shop.start(text[:150], {}, text[:100], reference_id=f"whole {text[:100]}")
+    for path in PATHS:
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.locator(".loading")).to_have_count(0)
+    page.goto("workflows")
+    page.get_by_role("link", name=XSS[0], exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(XSS[0])
+
+    assert page.evaluate("window.hurt") is None
