@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help venv check test test-full chaos demo bench docs format clean
+.PHONY: help venv check test test-full chaos demo bench docs screenshots format clean
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
@@ -22,6 +22,7 @@ help:
 	@echo "make chaos    servers, workers, Postgres and Redis, killed and cut off one after the other (five minutes)"
 	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery, Postgres (ten minutes)"
 	@echo "make docs     write the reference: HTTP, errors, commands, settings, statuses"
+	@echo "make screenshots  draw docs/images anew, from a fleet that works (two minutes; needs chromium)"
 	@echo "make format   put the code in the form that make check wants"
 	@echo "make venv     make .venv with all that the above need"
 	@echo "make clean    remove .venv, caches and builds"
@@ -55,6 +56,9 @@ check: $(DEV)
 
 docs: $(DEV)
 	@$(BIN)/python -m tools.reference
+
+screenshots: $(DEV)
+	@$(BIN)/python -m tools.screenshots
 
 format: $(DEV)
 	@$(BIN)/ruff format --quiet .

@@ -14,6 +14,7 @@ from termios import TIOCSWINSZ
 import pytest
 
 from tests.cli import shell
+from tests.cli.service import Service, aiki_json
 from tests.cli.shell import wait_for
 
 COLUMNS = 80
@@ -159,6 +160,17 @@ def test_kept_it_serves_on_until_ctrl_c_and_then_leaves_nothing(tmp_path: Path) 
         assert list(demo.temporary.iterdir()) == []
     finally:
         demo.end()
+
+
+def test_a_shop_is_kept_open_until_ctrl_c(tmp_path: Path) -> None:
+    with Service("demo", "--fleet", "--port", "0", folder=tmp_path) as shop:
+        url = shop.wait_for(r"Look around: (http://\S+)")
+        found = aiki_json("workers", "list", url=url)["workers"]
+        shop.process.send_signal(signal.SIGINT)
+        status = shop.process.wait(timeout=30)
+
+    assert [worker["name"] for worker in found] == ["kitchen-1", "kitchen-2", "office-1"]
+    assert status == 128 + signal.SIGINT
 
 
 def on_a_terminal(temporary: Path) -> tuple[int, str]:

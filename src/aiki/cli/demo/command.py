@@ -17,17 +17,20 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from aiki.cli.demo import restaurant
+from aiki.cli.demo.fleet import keep_shop
 from aiki.cli.demo.play import FleetPlay, OneProcessPlay, Play
 from aiki.cli.demo.report import faults, sentences
 from aiki.cli.demo.screen import Screen
 from aiki.cli.demo.stage import Ended, Stage, open_stage
 from aiki.cli.interruption import run_until_signalled
+from aiki.cli.refusal import Refusal
 from aiki.clock import SystemClock
 
 __all__ = ["demo"]
 
 FLAG: Final = Parameter(negative=())
 DEMO_S_MAX: Final = 29.0
+PORT: Final = 9850
 TUTORIAL: Final = Path("docs/tutorial/1-first-workflow.md")
 FLEET: Final = (
     "An order at a restaurant, as a durable workflow: a server and two workers, each a process. The worker that has the "
@@ -44,6 +47,8 @@ def demo(
     embedded: Annotated[bool, FLAG] = False,
     keep: Annotated[bool, FLAG] = False,
     program: Annotated[bool, FLAG] = False,
+    fleet: Annotated[bool, FLAG] = False,
+    port: int = PORT,
 ) -> int:
     """Watch a durable workflow whose worker is killed with kill -9, and which goes
     on where it was.
@@ -55,6 +60,8 @@ def demo(
         embedded: All in one process, on one file: it is killed, and started again.
         keep: Leave server and worker running at the end, to look around, until Ctrl-C.
         program: Print the program that the demo runs, to keep and to change, and run nothing.
+        fleet: Something else: a shop with three workers, for looking around in the dashboard, until Ctrl-C.
+        port: Where the shop's dashboard is served; 0 for a port that is free.
     """
     if program:
         sys.stdout.write(inspect.getsource(restaurant))
@@ -62,10 +69,29 @@ def demo(
     if embedded and keep:
         return _fail("--keep is for a server and its workers: leave --embedded away")
 
+    if fleet:
+        if embedded or keep:
+            return _fail("--fleet is a demo of its own: leave --embedded and --keep away")
+        return _keep_shop(port)
+
     async def perform() -> int:
         return await _demo(OneProcessPlay if embedded else FleetPlay, ONE_PROCESS if embedded else FLEET, keep=keep)
 
     return run_until_signalled(perform)
+
+
+def _keep_shop(port: int) -> int:
+    def told(url: str) -> None:
+        print(f"A shop is open, until Ctrl-C. Look around: {url}", flush=True)
+
+    async def perform() -> int:
+        await keep_shop(port=port, told=told)
+        return 0
+
+    try:
+        return run_until_signalled(perform)
+    except Refusal as error:
+        return _fail(str(error))
 
 
 async def _demo(kind: type[Play], subject: str, *, keep: bool) -> int:

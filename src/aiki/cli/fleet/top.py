@@ -43,7 +43,7 @@ READ_BYTES: Final = 64
 LOCAL_MODES: Final = 3  # their place among the attributes of a terminal
 
 
-class Seen(Struct, frozen=True):
+class _Seen(Struct, frozen=True):
     """What one look has shown."""
 
     runs: dict[str, int]
@@ -114,7 +114,7 @@ def _typed() -> Iterator[asyncio.Event]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-async def _look(client: Client) -> Seen:
+async def _look(client: Client) -> _Seen:
     workflows, workers, needy = await asyncio.gather(
         client.connection.workflows(),
         client.connection.workers(),
@@ -124,10 +124,10 @@ async def _look(client: Client) -> Seen:
     for version in workflows.versions:
         for status, number in version.runs.items():
             runs[status.value] = runs.get(status.value, 0) + number
-    return Seen(runs, needy, workflows, workers)
+    return _Seen(runs, needy, workflows, workers)
 
 
-def _picture(seen: Seen, now: datetime) -> RenderableType:
+def _picture(seen: _Seen, now: datetime) -> RenderableType:
     counts = Text("  ")
     for status, number in sorted(seen.runs.items()):
         counts.append(f"{number:,} {status.replace('_', ' ')}   ", style=STYLES.get(status, ""))
