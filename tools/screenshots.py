@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 ROOT: Final = Path(__file__).parents[1]
 IMAGES: Final = ROOT / "docs" / "images"
@@ -29,8 +29,8 @@ PAGES: Final = {
     "workers": "workers",
     "jobs": "jobs",
 }
-WIDE: Final = {"width": 1280, "height": 800}
-NARROW: Final = {"width": 390, "height": 800}
+WIDE: Final[ViewportSize] = {"width": 1280, "height": 800}
+NARROW: Final[ViewportSize] = {"width": 390, "height": 800}
 
 
 def main() -> None:
@@ -47,8 +47,8 @@ def main() -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
             _ask_job(browser, url)
-            for scheme in ("light", "dark"):
-                _look(browser, url, scheme=scheme)
+            _look(browser, url, scheme="light")
+            _look(browser, url, scheme="dark")
             browser.close()
     finally:
         fleet.terminate()
@@ -65,7 +65,7 @@ def _ask_job(browser: Browser, url: str) -> None:
     page.close()
 
 
-def _look(browser: Browser, url: str, *, scheme: str) -> None:
+def _look(browser: Browser, url: str, *, scheme: Literal["light", "dark"]) -> None:
     context = browser.new_context(viewport=WIDE, color_scheme=scheme, base_url=f"{url}/")
     page = context.new_page()
     found = page.request.get(f"{url}/v1/runs?workflow=restaurant-order&version=2.1.0&status=completed&limit=1").json()

@@ -11,21 +11,6 @@ from msgspec import Struct
 
 from aiki import Event, Events, NonRetryable, Retry, Run, current_task, task, workflow
 
-__all__ = [
-    "KITCHEN",
-    "OFFICE",
-    "Acceptance",
-    "Order",
-    "Refund",
-    "dispatch",
-    "export",
-    "order_v1",
-    "order_v2",
-    "refund",
-    "report",
-    "stock_count",
-]
-
 CALL_S: Final = 0.08
 ROWS_S: Final = 0.4
 
@@ -69,7 +54,7 @@ async def notify_restaurant(order_id: str) -> str:
 async def check_address(order_id: str) -> str:
     """Look up where it goes."""
     await asyncio.sleep(2 * CALL_S)
-    return "north-3"
+    return f"north-{len(order_id)}"
 
 
 @task(retry=Retry.fixed(max_attempts=4, delay=0.4))
@@ -90,13 +75,14 @@ async def decline_card(order_id: str) -> None:
 @task(retry=Retry.fixed(max_attempts=6, delay=900))
 async def reserve_courier(order_id: str) -> str:
     """Ask for a courier where nobody answers."""
-    raise ConnectionError("dispatch.example.com:443 refused the connection")
+    raise ConnectionError(f"dispatch.example.com:443 refused the connection ({order_id})")
 
 
 @task
-async def notify_customer(customer_id: str, message: str) -> None:
+async def notify_customer(customer_id: str, message: str) -> str:
     """Write to the customer."""
     await asyncio.sleep(CALL_S)
+    return f"to {customer_id}: {message}"
 
 
 @task
@@ -187,6 +173,7 @@ async def export(run: Run, rows: int) -> int:
 @stock_workflow.version("1.0.0")
 async def stock_count(run: Run, shelf: str) -> None:
     """Wait for what never comes: a mistake that stalls the run."""
+    run.set("shelf", shelf)
     await asyncio.get_running_loop().create_future()
 
 
