@@ -58,15 +58,15 @@ async def _somewhere(clients: list[aiki.Client], place: int, ask: Callable[[aiki
         place += 1
 
 
-async def _trips(fleet: ChaosFleet, *, runs: int, spread_s: float) -> None:
+async def _trips(fleet: ChaosFleet, *, runs: int, spread_s: float, first: int = 0) -> None:
     async def trip(number: int) -> None:
-        await _trip(clients, number, after_s=number * spread_s / runs)
+        await _trip(clients, number, after_s=(number - first) * spread_s / runs)
         fleet.finished.append(time.monotonic())
 
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(aiki.Client(url, timeout=AWAY_S)) for url in fleet.urls]
         async with asyncio.TaskGroup() as group:
-            for number in range(runs):
+            for number in range(first, first + runs):
                 group.create_task(trip(number))
 
 
@@ -86,6 +86,7 @@ async def test_whatever_happens_to_a_fleet_every_run_completes_and_nothing_is_do
     chance = random.Random(SEED)
     async with chaos_fleet(tmp_path, chance=chance, servers=3, workers=6) as fleet:
         faults = [name for _ in range(ROUNDS) for name in chance.sample(sorted(fleet.faults), len(fleet.faults))]
+        await _trips(fleet, runs=len(fleet.urls), spread_s=0, first=RUNS)  # by then all servers are up
         trips = asyncio.create_task(_trips(fleet, runs=RUNS, spread_s=EVERY_S * len(faults)))
         try:
             for fault in faults:
@@ -102,7 +103,8 @@ async def test_whatever_happens_to_a_fleet_every_run_completes_and_nothing_is_do
             )
         finally:
             trips.cancel()
-        await _is_whole(fleet, runs=RUNS)
+        await _is_whole(fleet, runs=RUNS + len(fleet.urls))
+        assert len(late) < RUNS, "no run ended while something happened"
         assert not fleet.ended["worker"], "a worker ended by itself"
         assert set(fleet.cutter.done) == {"before", "after"}
 
