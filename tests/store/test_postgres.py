@@ -249,6 +249,7 @@ async def test_a_batch_takes_as_many_round_trips_as_a_single_command(world: Stor
 # --------------------------------------------------------------------------------------------------------------- plans
 
 COST_MAX: Final = 2_000  # in pages, about: what finds ten rows of each part by their keys costs less than half of it
+RANGES: Final = {"due_runs", "undelivered"}  # a planner that knows no values takes a third of a range for wanted
 PLANS: Final = {
     "runs": numbered(loading._LOAD["runs"]).text,
     "sessions": loading.SESSIONS,
@@ -303,7 +304,9 @@ async def test_nothing_that_is_asked_often_reads_all_finished_runs(crowded: str)
         asked = f"EXPLAIN EXECUTE plan_of_{name}" + (f"({nothing})" if nothing else "")
         plan = "\n".join(line for (line,) in await connection.fetch(asked))
         cost = float(re.findall(r"\.\.([\d.]+) rows", plan)[0])
-        if cost > COST_MAX or re.search(r"Seq Scan on (?:runs|inputs|ends|journal|inbox|tags|history)\b", plan):
+        if (cost > COST_MAX and name not in RANGES) or re.search(
+            r"Seq Scan on (?:runs|inputs|ends|journal|inbox|tags|history)\b", plan
+        ):
             costly[name] = plan
     await connection.close()
 
