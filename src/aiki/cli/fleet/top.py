@@ -4,12 +4,13 @@ The rule: it ends at `q` and at Ctrl-C without a word, and leaves the terminal a
 """
 
 import asyncio
+import importlib
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 from rich.console import Group, RenderableType
@@ -30,10 +31,9 @@ from aiki.sdk.client import Client
 from aiki.sdk.convert import instant_of
 from aiki.sdk.info import RunPage
 
-if sys.platform != "win32":
-    import termios
-
 __all__ = ["top"]
+
+termios: Any = importlib.import_module("termios") if sys.platform != "win32" else None
 
 LOOK_S: Final = 1.0
 NEEDY_MAX: Final = 5
