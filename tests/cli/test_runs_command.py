@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,18 @@ from tests.cli.service import Service, aiki, aiki_json, dev
 ORDER = '{"order": {"order_id": "o-1", "customer_id": "c-1"}}'
 NOWHERE = "http://localhost:1"
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
+NEEDY = """
+import asyncio
+from aiki import Run, workflow
+
+@workflow("stalls").version("1.0.0")
+async def stalls_v1(run: Run) -> None:
+    await asyncio.get_running_loop().create_future()
+
+@workflow("fails").version("1.0.0")
+async def fails_v1(run: Run) -> None:
+    raise ValueError("as it does")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +184,29 @@ def test_the_fleet_is_seen_at_a_glance(url: str) -> None:
 
     shown = aiki("top", url=url).stdout
 
-    assert "nobodys 1.0.0: 1" in shown
+    assert "nobodys 1.0.0: 1, served by nobody" in shown
     assert re.search(r"\d+ of \d+ runs", shown)
     assert aiki_json("top", url=url)["runs"]["queued"] >= 1
+
+
+def test_what_is_stalled_is_seen_however_much_has_failed_since(tmp_path: Path) -> None:
+    with dev(tmp_path, program=NEEDY) as service:
+        stalled = aiki("runs", "start", "stalls", "1.0.0", url=service.url).stdout.strip()
+        service.wait_for(rf"{stalled}  stalled")
+        for _ in range(5):
+            failed = aiki("runs", "start", "fails", "1.0.0", url=service.url).stdout.strip()
+            service.wait_for(rf"{failed}  failed")
+
+        needy = aiki_json("top", url=service.url)["needy"]["runs"]
+
+    assert [run["status"] for run in needy] == ["stalled", *["failed"] * 4]
+
+
+def test_the_fleet_of_no_server_is_refused_in_the_words_that_were_typed() -> None:
+    refused = aiki("top", url=NOWHERE)
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"aiki top: no Aiki server at {NOWHERE}")
 
 
 def test_what_a_run_has_done_is_drawn_as_a_timeline(url: str) -> None:

@@ -160,7 +160,9 @@ class FleetPlay(Play):
         self._say(f"kill -9 {death.pid}: the worker courier, in the middle of its delivery", style="bold red")
         kitchen = self._stage.pids["kitchen"]
         await self._until(self._has_moved_on, seconds_max=END_S_MAX, what="the delivery to move on")
-        after_s = self._now_s() - death.at_s
+        again = self._record.step(death.cut_off)
+        assert again is not None, "it has moved on"
+        after_s = again.began_s - death.at_s  # by which the report goes, too
         self._say(f"the delivery goes on in process {kitchen}, {after_s:.1f} s after the kill", style="bold green")
         await self._see_the_end()
         return Seen(self._record, death, bookings=self._bookings(), pid=kitchen, survivor=kitchen)

@@ -26,7 +26,7 @@ from aiki.cli.runs.which import now_of
 from aiki.cli.words import STYLES, span
 from aiki.clock import SystemClock
 from aiki.model.lifecycle import Status
-from aiki.model.views import WorkersView, WorkflowsView
+from aiki.model.views import VersionView, WorkersView, WorkflowsView
 from aiki.sdk.client import Client
 from aiki.sdk.convert import instant_of
 from aiki.sdk.info import RunPage
@@ -73,7 +73,7 @@ def top(*, server: Server = USUAL) -> int:
             printing.show(_picture(await _look(client), now_of(SystemClock())))
         return 0
 
-    return ask("top", server, question, group="fleet")
+    return ask("top", server, question, group="")
 
 
 async def _watch(client: Client) -> None:
@@ -115,16 +115,18 @@ def _typed() -> Iterator[asyncio.Event]:
 
 
 async def _look(client: Client) -> _Seen:
-    workflows, workers, needy = await asyncio.gather(
+    workflows, workers, stalled, failed = await asyncio.gather(
         client.connection.workflows(),
         client.connection.workers(),
-        client.runs.list(status=["stalled", "failed"], limit=NEEDY_MAX),
+        client.runs.list(status="stalled", limit=NEEDY_MAX),
+        client.runs.list(status="failed", limit=NEEDY_MAX),
     )
     runs: dict[str, int] = {}
     for version in workflows.versions:
         for status, number in version.runs.items():
             runs[status.value] = runs.get(status.value, 0) + number
-    return _Seen(runs, needy, workflows, workers)
+    needy = (*stalled.runs, *failed.runs)[:NEEDY_MAX]  # what is stalled waits for somebody; what failed has ended
+    return _Seen(runs, RunPage(needy, None), workflows, workers)
 
 
 def _picture(seen: _Seen, now: datetime) -> RenderableType:
@@ -138,8 +140,13 @@ def _picture(seen: _Seen, now: datetime) -> RenderableType:
     queues = [(version, number) for version, number in counted if number]
     if queues:
         parts += ["", Text("Queues", style="bold")]
-        parts += [f"  {version.workflow} {version.version}: {number:,}" for version, number in queues[:ROWS_MAX]]
+        parts += [_queue(version, number) for version, number in queues[:ROWS_MAX]]
     return Group(*parts, "", Text("Workers", style="bold"), _workers(seen.workers, now))
+
+
+def _queue(version: VersionView, number: int) -> str:
+    nobody = "" if version.workers else ", served by nobody"
+    return f"  {version.workflow} {version.version}: {number:,}{nobody}"
 
 
 def _workers(found: WorkersView, now: datetime) -> RenderableType:

@@ -58,7 +58,7 @@ USUAL: Final = Server()
 
 
 def ask(command: str, server: Server, question: Callable[[Client], Awaitable[int]], *, group: str = "runs") -> int:
-    """Put a question to the server, to its end or until Ctrl-C.
+    """Put a question to the server, to its end or until Ctrl-C. A command of no group has an empty one.
 
     Returns:
         The exit status: the question's own, or that of a refusal.
@@ -71,7 +71,7 @@ def ask(command: str, server: Server, question: Callable[[Client], Awaitable[int
     try:
         return run_until_signalled(asked)
     except (AikiError, Refusal, ValueError) as error:
-        return refuse(f"{group} {command}", error, as_json=server.as_json)
+        return refuse(f"{group} {command}".strip(), error, as_json=server.as_json)
 
 
 def parsed_json(text: str, what: str) -> Json:

@@ -45,7 +45,7 @@ async function needing(windowMs, signal) {
 function Needy({ needy, word }) {
   if (!needy) return null;
   if (!needy.length) {
-    return html`<p class="needy-none panel is-completed"><${Icon} name="completed" size=${18} /><span><b>Nothing needs you.</b> No run is stalled, and none failed in the last ${word}.</span></p>`;
+    return html`<p class="needy-none panel is-completed"><${Icon} name="completed" size=${18} /><span><b>Nothing needs you.</b> No run is stalled, and none failed in the last ${word.replace(/^1 /, "")}.</span></p>`;
   }
   return html`<section class="needy panel" aria-labelledby="needy-title"><header><h2 id="needy-title">Needs a person</h2>
       <a href=${href(["runs"], { status: ["stalled", "failed"] })}>All stalled and failed</a></header>
@@ -62,7 +62,7 @@ function Whole({ stats, word, workers }) {
     ["stalled", "Stalled", now("stalled"), ["stalled"]], ["failed", "Failed", within("failed"), ["failed"], word], ["completed", "Completed", within("completed"), ["completed"], word],
   ];
   return html`<div class="tiles">${tiles.map(([status, title, number, statuses, since]) => html`<a key=${status} class=${classes("tile", "panel", `is-${status}`, !number && "is-none")} href=${href(["runs"], { status: statuses })}>
-      <span><${Icon} name=${status} size=${14} />${title}</span><b>${count(number)}</b><small>${since ? `in ${since}` : "now"}</small></a>`)}</div>
+      <span><${Icon} name=${status} size=${14} />${title}</span><b>${count(number)}</b><small>${since ? `in the last ${since.replace(/^1 /, "")}` : "now"}</small></a>`)}</div>
     <div class="columns charts">
       <section class="panel pad"><${Columns} label="Ended" parts=${stats.buckets} series=${ENDS} bucketMs=${stats.bucket_ms} /></section>
       <section class="panel pad"><${Columns} label="Started" parts=${stats.buckets} series=${[{ name: "started", word: "started", status: "running" }]} bucketMs=${stats.bucket_ms} /></section>
