@@ -17,7 +17,7 @@ DEV := .venv/.dev
 help:
 	@echo "make demo     watch a workflow survive kill -9 (15 seconds; the first time also makes .venv)"
 	@echo "make test     run every test, and every example of the documentation"
-	@echo "make test-full  the tests that kill processes, at full size (five minutes)"
+	@echo "make test-full  the tests that kill processes or draw commands, at full size (half an hour)"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
 	@echo "make chaos    servers, workers, Postgres and Redis, killed and cut off one after the other (five minutes)"
 	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery, Postgres (ten minutes)"
@@ -36,7 +36,8 @@ test: $(DEV)
 
 test-full: $(DEV)
 	@AIKI_FULL=1 AIKI_CTRL_C=20 $(BIN)/pytest tests/system/test_kill_embedded.py tests/system/test_kill_fleet.py \
-		tests/cli/test_interruption.py tests/store/test_interleavings.py tests/store/test_postgres.py
+		tests/cli/test_interruption.py tests/store/test_interleavings.py tests/store/test_postgres.py \
+		tests/server/test_retention.py tests/machine
 
 chaos: $(DEV)
 	@AIKI_CHAOS=1 $(BIN)/pytest -s tests/system/test_chaos.py

@@ -1,13 +1,19 @@
 """What has been over for long enough is deleted, and nothing that somebody could miss."""
 
 import pytest
+from msgspec.structs import replace
 
-from aiki.engine.commands import Command, DeleteRun, ForgetSession, RingAlarm, SayGoodbye, Start
+from aiki.engine.commands import Command, DeleteRun, ForgetJob, ForgetSession, RingAlarm, SayGoodbye, Start
+from aiki.engine.decide import decide
+from aiki.engine.keys import keys_of
+from aiki.engine.retention import ATTEMPTS_KEPT, CHAPTERS_KEPT
 from aiki.model.journal import EntryKind
 from aiki.model.lifecycle import Status
-from aiki.model.run import ParentClose
+from aiki.model.many import BulkJob, StartJob
+from aiki.model.run import ParentClose, Waiter
 from aiki.model.wire import Goodbye, Outcome, RunOptions, Standing, Started, Verdict
-from tests.engine.world import LEASE_MS, World, child_of, child_wait, entry, start_run
+from aiki.model.working_set import Keys
+from tests.engine.world import INPUT, LEASE_MS, World, child_of, child_wait, entry, start_run
 
 KEPT_MS = 100_000
 
@@ -180,3 +186,57 @@ def test_a_session_is_forgotten_once_it_has_been_over_for_long_and_owns_nothing(
     world.do(forget)
     assert session_id not in world.sessions
     assert world.poll(session_id).over
+
+
+def test_a_run_keeps_the_journals_of_its_last_chapters_alone(world: World) -> None:
+    run_id = world.running()
+    for chapter in range(1, CHAPTERS_KEPT + 3):
+        world.commit(run_id, Outcome.CONTINUED, entries=(entry(1, EntryKind.TASK, "pay"),), input=INPUT)
+        kept = sorted(place[1] for place in world.entries)
+        assert kept == list(range(max(1, chapter - CHAPTERS_KEPT + 2), chapter + 1))
+
+
+def test_a_run_keeps_the_journals_of_its_last_attempts_alone(world: World) -> None:
+    run_id = world.running()
+    for attempt in range(1, ATTEMPTS_KEPT + 3):
+        world.commit(run_id, Outcome.FAILED, entries=(entry(1, EntryKind.TASK, "pay"),) if attempt == 1 else ())
+        world.ask(run_id, "retry")
+        kept = sorted(place[2] for place in world.entries)
+        assert kept == list(range(max(1, attempt - ATTEMPTS_KEPT + 2), attempt + 2))
+        world.claim(run_id, world.session())
+
+
+def test_of_what_a_run_read_before_its_chapter_only_the_ids_are_asked_for(world: World) -> None:
+    run_id = world.running()
+    world.commit(run_id)
+    assert world.ws.trimmed_inboxes == []
+    world.commit(run_id, Outcome.CONTINUED, input=INPUT)
+    assert world.ws.trimmed_inboxes == [run_id]
+
+
+def test_a_job_is_forgotten_once_it_has_been_done_for_long(world: World) -> None:
+    job = BulkJob(StartJob("j", "default", "cancel"), created_at_ms=world.now_ms)
+    ws = world.load(Keys())
+    ws.jobs["j"] = job
+    assert decide(ws, ForgetJob("j", 0), ws.now_ms) == job
+    assert "j" in ws.jobs
+
+    ws.jobs["j"] = replace(job, finished_at_ms=ws.now_ms - KEPT_MS)
+    decide(ws, ForgetJob("j", KEPT_MS + 1), ws.now_ms)
+    assert "j" in ws.jobs
+    decide(ws, ForgetJob("j", KEPT_MS), ws.now_ms)
+    assert ("j" in ws.jobs, ws.removed_jobs) == (False, ["j"])
+    assert decide(ws, ForgetJob("j", KEPT_MS), ws.now_ms) is None
+
+
+def test_a_run_that_somebody_waits_for_is_kept(world: World) -> None:
+    run_id = ended(world)
+    world.advance(KEPT_MS)
+    keys = Keys()
+    keys_of(deleting(world, run_id), keys)
+    ws = world.load(keys)
+    ws.waiters[run_id] = [Waiter(run_id, world.new_id(), 0)]
+
+    assert not decide(ws, deleting(world, run_id), ws.now_ms).changed
+    ws.waiters[run_id] = []
+    assert decide(ws, deleting(world, run_id), ws.now_ms).changed

@@ -196,6 +196,8 @@ class World:
             self.values = {at: value for at, value in self.values.items() if at[0] != run_id}
         for session_id in ws.removed_sessions:
             del self.sessions[session_id]
+        gone = {*ws.dropped_chapters, *ws.dropped_attempts}
+        self.entries = {at: kept for at, kept in self.entries.items() if at not in gone and at[:2] not in gone}
 
     def _apply_mail(self, ws: WorkingSet) -> None:
         for run_id in ws.cleared_waiters:

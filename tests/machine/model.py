@@ -311,8 +311,9 @@ class Model:
         run.telling = "" if not run.children else "all" if cancels_all else "following"
         for other in list(self.runs.values()):
             for wait in list(other.waits):
-                if (wait.kind, wait.name) == ("child_result", run.id) and not other.is_over:
-                    self.put(other, Mail("child_result", run.id, wait.ordinal))
+                result = Mail("child_result", run.id, wait.ordinal)
+                if (wait.kind, wait.name) == ("child_result", run.id) and result not in other.mail:
+                    self.put(other, result)  # the first end counts, whatever a retry makes of it later
 
     def end_cancelled(self, run: Run) -> None:
         self.finish(run, "failed" if run.cancel == "timeout" else "cancelled")

@@ -68,6 +68,7 @@ def counted() -> Iterator[None]:
     met.clear()
 
 
+@pytest.mark.timeout(7_200 if IS_FULL else 300)
 def test_whatever_is_asked_over_http_comes_out_as_the_model_says() -> None:
     run_state_machine_as_test(
         Machine,

@@ -5,20 +5,22 @@ import sqlite3
 from typing import Final
 
 import pytest
+from msgspec import Raw
 
 from aiki.clock import ManualClock
 from aiki.config import RETENTION_MS_LEAST, Config
 from aiki.engine import retention
 from aiki.engine.commands import DeleteRun
+from aiki.model.journal import Entry
 from aiki.model.lifecycle import Status
 from aiki.model.views import RunFilter
-from aiki.model.wire import Outcome, Standing, StartRun, WaitRequest
+from aiki.model.wire import Outcome, SendEvent, Standing, StartRun, WaitRequest
 from aiki.model.working_set import WorkingSet
 from aiki.server.retention import BATCH_ROWS, BATCH_RUNS
 from aiki.server.server import Server
 from aiki.store.lane import InlineLane
 from aiki.store.sqlite import SqliteStore
-from tests.server.world import PlayedWorker, ServerWorld, turn
+from tests.server.world import PlayedWorker, ServerWorld, event, turn
 
 HOUR_MS: Final = 3_600_000
 KEPT: Final = Config(retention_ms=HOUR_MS)
@@ -189,3 +191,34 @@ async def test_a_run_that_the_engine_fails_on_stops_neither_the_loop_nor_the_oth
         await pass_time(world, minutes=62)
 
         assert [run.id for run in (await world.server.store.list_runs(RunFilter())).runs] == [starts[1].run_id]
+
+
+async def test_a_run_that_goes_on_as_new_for_ever_keeps_no_more_than_its_last_chapters(clock: ManualClock) -> None:
+    async with serving(clock) as server:
+        world = ServerWorld(server, clock)
+        worker = await world.worker()
+        run_id = await world.run()
+        highest: list[dict[str, int]] = []
+        for chapter in range(1, 31):
+            assignment = await worker.claim()
+            waits = event("go")
+            await worker.suspend(assignment, waits)
+            await world.send(run_id, "go", b'"a day\'s orders"')
+            assignment = await worker.claim()
+            (mail,) = assignment.mail
+            taken = Entry(1, waits.key, asked=0, at_ms=clock.now_ms(), mail=mail.number, result=mail.payload)
+            await worker.commit(
+                turn(assignment, Outcome.CONTINUED, entries=(taken,), replace_waits=True, input=Raw(b"%d" % chapter))
+            )
+            await worker.hand_back()
+            highest.append(rows_by_table(server))
+
+        assert (await world.info(run_id)).chapter == 31
+        for table in ("journal", "history", "waits", "inputs", "runs"):
+            assert highest[9][table] == highest[-1][table]
+        mails = connection_of(server).execute("SELECT mail FROM inbox ORDER BY number").fetchall()
+        assert [mail for (mail,) in mails[:-1]] == [""] * 29
+        first = connection_of(server).execute("SELECT message_id FROM inbox WHERE number = 1").fetchone()[0]
+        again = SendEvent("default", run_id, first, "go", Raw(b"1"))
+        assert [standing.changed for standing in await world.do(world.calls.send([again]))] == [True]
+        assert len(connection_of(server).execute("SELECT 1 FROM inbox").fetchall()) == 30

@@ -1,13 +1,16 @@
 """What is deleted is gone from every table, and what is left is as it was."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
-from aiki.model.journal import EntryKind
+from aiki.model.journal import EntryKind, MailKind
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import NewRun, RunEnd, RunRow, Waiter
+from aiki.model.wire import Announce, VersionInfo
 from aiki.model.working_set import History, RunValue, WorkingSet
 from aiki.store.base import EndedRun
 from aiki.store.opening import open_writer
@@ -145,3 +148,86 @@ async def test_sessions_that_are_over_are_found_and_deleted(world: StoreWorld) -
         uid("b"): lately,
         uid("c"): live,
     }
+
+
+async def test_a_chapter_or_an_attempt_is_dropped_and_no_other_is(world: StoreWorld) -> None:
+    run = await world.run(chapter=3, attempt=2)
+    places = [(1, 1), (2, 1), (3, 1), (3, 2)]
+
+    def fill_all(ws: WorkingSet) -> None:
+        for chapter, attempt in places:
+            ws.new_entries.append((run.id, chapter, attempt, entry(1)))
+            moved = History(run.id, chapter, Status.RUNNING, Status.QUEUED, Reason.HANDED_BACK, str(attempt))
+            ws.history.append(replace(moved, chapter=chapter, attempt=attempt))
+
+    def drop(ws: WorkingSet) -> None:
+        ws.dropped_chapters.append((run.id, 1))
+        ws.dropped_attempts.append((run.id, 3, 1))
+
+    await world.do(fill_all)
+    await world.do(drop)
+
+    kept = [
+        (chapter, attempt)
+        for chapter, attempt in places
+        if (page := await world.store.journal("default", run.id, after_seq=0, chapter=chapter, attempt=attempt))
+        and page.entries
+    ]
+    assert kept == [(2, 1), (3, 2)]
+    assert [(move.at_ms, move.note) for move in await world.store.history(run.id)] == [(2, "1"), (3, "2")]
+
+
+async def test_of_a_trimmed_inbox_what_is_unread_stays_and_of_the_rest_the_ids(world: StoreWorld) -> None:
+    run = await world.run(mail=4)
+    result = mail(2, kind=MailKind.CHILD_RESULT, name=uid("child"))
+
+    def receive(ws: WorkingSet) -> None:
+        for received in (mail(1), result, mail(3), mail(4)):
+            ws.add_mail(run.id, received)
+        ws.read(run.id, [1, 2])
+
+    async def known() -> set[str]:
+        asked = {(run.id, mail(number).id) for number in (1, 2, 3, 4)}
+        return {message_id for _, message_id in (await world.load(keys(messages=asked))).messages}
+
+    def trim(ws: WorkingSet) -> None:
+        ws.trimmed_inboxes.append(run.id)
+        ws.read(run.id, [3])  # by the turn that ends the chapter: its turn comes with the next
+
+    await world.do(receive)
+    await world.do(trim)
+
+    page = await world.store.inbox("default", run.id, after=0, limit=10, unread=False)
+    assert page is not None
+    assert [(shown.number, shown.is_read) for shown in page.messages] == [(3, True), (4, False)]
+    assert await known() == {mail(number).id for number in (1, 3, 4)}
+    wanted = keys(runs=[run.id])
+    wanted.mail(run.id, after=0)
+    assert (await world.load(wanted)).unread[run.id] == [mail(4)]
+
+    await world.do(trim)
+    page = await world.store.inbox("default", run.id, after=0, limit=10, unread=False)
+    assert page is not None
+    assert [shown.number for shown in page.messages] == [4]
+
+
+async def test_versions_without_runs_and_workers_are_found_and_deleted_unless_announced_anew(world: StoreWorld) -> None:
+    def announced(worker: str, *versions: str) -> Callable[[WorkingSet], None]:
+        served = tuple(VersionInfo("order", version) for version in versions)
+        announce = Announce(uid(worker), "default", worker, served, (), 1)
+        return lambda ws: ws.new_announcements.append(announce)
+
+    await world.do(announced("gone", "1.0.0", "0.9.0", "0.8.0"), announced("live", "2.0.0"))
+    await world.do(lambda ws: ws.put_session(session("s", worker="live")))
+    await world.run(version="1.0.0")
+    at_ms = world.clock.now_ms()
+    assert await world.store.unused_versions(until_ms=at_ms - 1, limit=10) == []
+    found = await world.store.unused_versions(until_ms=at_ms, limit=10)
+    assert sorted(found) == [("default", "order", "0.8.0", at_ms), ("default", "order", "0.9.0", at_ms)]
+
+    world.clock.advance(seconds=1)
+    await world.do(announced("new", "0.9.0"))
+    await world.do(lambda ws: ws.removed_versions.extend(found))
+
+    left = [version.version for _, version in await world.store.announcements(limit=10)]
+    assert sorted(left) == ["0.9.0", "1.0.0", "2.0.0"]

@@ -352,6 +352,16 @@ PLANS: Final = {
     ("read", "tag_rows"): "USING PRIMARY KEY (namespace=? AND name=? AND value=?)",
     ("read", "versions_counted"): "USING COVERING INDEX runs_counted (namespace=?)",
     ("read", "announced"): "USING PRIMARY KEY (namespace=?)",
+    ("read", "done_jobs"): "USING COVERING INDEX bulk_jobs_done",
+    (
+        "read",
+        "unused_versions",
+    ): "SEARCH runs USING COVERING INDEX runs_counted (namespace=? AND workflow=? AND version=?)",
+    ("save", "drop_chapters"): "USING PRIMARY KEY (run_id=? AND chapter=?)",
+    ("save", "drop_attempts"): "USING PRIMARY KEY (run_id=? AND chapter=? AND attempt=?)",
+    ("save", "drop_moves"): "USING INDEX history_run",
+    ("save", "drop_results"): "USING INDEX inbox_kept",
+    ("save", "trim_mail"): "USING INDEX inbox_kept",
     ("save", "delete_results"): "USING INDEX inbox_result",
     ("save", "clear_waiters"): "USING COVERING INDEX waiters_run",
 }

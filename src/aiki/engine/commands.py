@@ -6,7 +6,8 @@ The rule: a command says who wants what and carries ids made by its sender, so t
 
     from clients    Start · Send · Ask · Activate · AskSchedule · BeginJob
     from workers    Announced · Poll · CommitTurn · RefuseTurn · HandBackRuns · SayGoodbye
-    from the clock  RingAlarm · StallUndelivered · ExpireSession · Tick · Disable · DeleteRun · ForgetSession · StepJob
+    from the clock  RingAlarm · StallUndelivered · ExpireSession · Tick · Disable · StepJob
+                    DeleteRun · ForgetSession · ForgetJob · ForgetVersion
 """
 
 from typing import TypeAlias
@@ -44,7 +45,9 @@ __all__ = [
     "DeleteRun",
     "Disable",
     "ExpireSession",
+    "ForgetJob",
     "ForgetSession",
+    "ForgetVersion",
     "HandBackRuns",
     "Poll",
     "PollOutcome",
@@ -196,6 +199,22 @@ class ForgetSession(Struct, frozen=True):
     kept_ms: int
 
 
+class ForgetJob(Struct, frozen=True):
+    """A bulk job may have been done for `kept_ms`: it is deleted. Answer: `BulkJob` as it was, None if it is not there."""
+
+    job_id: str
+    kept_ms: int
+
+
+class ForgetVersion(Struct, frozen=True):
+    """A version that nobody serves or uses any more goes, unless it was announced anew meanwhile. Answer: `Returned`."""
+
+    namespace: str
+    workflow: str
+    version: str
+    announced_at_ms: int
+
+
 class BeginJob(Struct, frozen=True):
     """Begin a bulk job. Answer: `BulkJob`."""
 
@@ -238,6 +257,8 @@ Command: TypeAlias = (
     | Disable
     | DeleteRun
     | ForgetSession
+    | ForgetJob
+    | ForgetVersion
     | BeginJob
     | StepJob
 )

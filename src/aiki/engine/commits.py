@@ -21,6 +21,7 @@ from aiki.engine.ending import end_cancelled, finish
 from aiki.engine.inbox import answer_wait, has_wait, put, unread_after
 from aiki.engine.moves import SUSPENDED_FOR, move, release
 from aiki.engine.requests import request_cancel
+from aiki.engine.retention import drop_old_chapters
 from aiki.engine.retrying import delay_of, retry
 from aiki.engine.starts import start_child
 from aiki.model.ids import child_run_id, derived_id, event_id
@@ -271,9 +272,8 @@ def _continue(ws: WorkingSet, row: RunRow, commit: Commit) -> None:
     ws.clear_waits(row.id)
     ws.journals.pop(row.id, None)
     ws.new_inputs[row.id] = commit.input
-    ws.put_run(
-        replace(row, chapter=row.chapter + 1, seq=0, effects=0, waits=0, deadline_ms=None, clock_ms=commit.at_ms)
-    )
+    row = replace(row, chapter=row.chapter + 1, seq=0, effects=0, waits=0, deadline_ms=None, clock_ms=commit.at_ms)
+    drop_old_chapters(ws, ws.put_run(row))
 
 
 def _stall(ws: WorkingSet, row: RunRow, reason: Reason, *, why: str | None) -> RunRow:

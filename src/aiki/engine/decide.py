@@ -20,7 +20,9 @@ from aiki.engine.commands import (
     DeleteRun,
     Disable,
     ExpireSession,
+    ForgetJob,
     ForgetSession,
+    ForgetVersion,
     HandBackRuns,
     Poll,
     PollOutcome,
@@ -52,14 +54,14 @@ def decide(ws: WorkingSet, command: Announced | Poll, now_ms: int) -> PollOutcom
 def decide(ws: WorkingSet, command: CommitTurn | RefuseTurn, now_ms: int) -> CommitAnswer: ...
 @overload
 def decide(
-    ws: WorkingSet, command: HandBackRuns | SayGoodbye | ExpireSession | ForgetSession, now_ms: int
+    ws: WorkingSet, command: HandBackRuns | SayGoodbye | ExpireSession | ForgetSession | ForgetVersion, now_ms: int
 ) -> Returned: ...
 @overload
 def decide(ws: WorkingSet, command: Activate | AskSchedule | Tick | Disable, now_ms: int) -> ScheduleStanding: ...
 @overload
 def decide(ws: WorkingSet, command: BeginJob, now_ms: int) -> BulkJob: ...
 @overload
-def decide(ws: WorkingSet, command: StepJob, now_ms: int) -> BulkJob | None: ...
+def decide(ws: WorkingSet, command: StepJob | ForgetJob, now_ms: int) -> BulkJob | None: ...
 @overload
 def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer: ...
 
@@ -110,6 +112,10 @@ def decide(ws: WorkingSet, command: Command, now_ms: int) -> Answer:
             return retention.delete(ws, command)
         case ForgetSession(session_id, kept_ms):
             return retention.forget_session(ws, session_id, kept_ms=kept_ms)
+        case ForgetJob(job_id, kept_ms):
+            return retention.forget_job(ws, job_id, kept_ms=kept_ms)
+        case ForgetVersion():
+            return retention.forget_version(ws, command)
         case BeginJob(request):
             return bulk.start_job(ws, request)
         case StepJob():

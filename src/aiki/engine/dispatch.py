@@ -18,7 +18,7 @@ from aiki.engine.moves import move
 from aiki.engine.sessions import SUSPECT_CRASHES
 from aiki.model.lifecycle import Reason, Status, can_move
 from aiki.model.run import Queue, RunRow
-from aiki.model.working_set import Claim, History, WorkingSet
+from aiki.model.working_set import Claim, WorkingSet
 
 __all__ = ["Offer", "assign"]
 
@@ -132,10 +132,8 @@ def _tell_once(ws: WorkingSet, place: int | None) -> None:
     if before.new is not Status.QUEUED:
         return
     if before.old is None:
-        ws.history[place] = History(before.run_id, before.at_ms, None, Status.RUNNING, before.reason)
+        ws.history[place] = replace(before, new=Status.RUNNING)
         ws.history.pop()
     elif can_move(before.old, Status.RUNNING, Reason.CLAIMED):
-        ws.history[place] = History(
-            before.run_id, before.at_ms, before.old, Status.RUNNING, Reason.CLAIMED, str(before.reason)
-        )
+        ws.history[place] = replace(before, new=Status.RUNNING, reason=Reason.CLAIMED, note=str(before.reason))
         ws.history.pop()

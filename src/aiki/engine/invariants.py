@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from aiki.engine.inbox import concerns
 from aiki.engine.moves import awaits_own_retry
+from aiki.engine.retention import ATTEMPTS_KEPT, CHAPTERS_KEPT
 from aiki.model.journal import Entry, EntryKind, Mail, MailKind, Wait
 from aiki.model.lifecycle import SUSPENDED, Status
 from aiki.model.run import Cascade, ParentClose, RunEnd, RunRow, SessionRow, Waiter
@@ -155,9 +156,11 @@ def _has_whole_journal(now: Snapshot, _: Snapshot) -> Found:
 
 
 def _keeps_entries(now: Snapshot, before: Snapshot) -> Found:
-    """2: within an attempt an entry, once recorded, never changes and never goes."""
+    """2: within an attempt an entry, once recorded, never changes, and goes only long after it."""
     for place, entries in before.entries.items():
-        if place[0] in now.runs and list(now.entries.get(place, ())[: len(entries)]) != list(entries):
+        row = now.runs.get(place[0])
+        is_old = row is None or place[1] <= row.chapter - CHAPTERS_KEPT or place[2] <= row.attempt - ATTEMPTS_KEPT
+        if not is_old and list(now.entries.get(place, ())[: len(entries)]) != list(entries):
             yield place[0], f"chapter {place[1]}, attempt {place[2]}: what was recorded has changed"
 
 

@@ -18,7 +18,9 @@ from aiki.engine.commands import (
     DeleteRun,
     Disable,
     ExpireSession,
+    ForgetJob,
     ForgetSession,
+    ForgetVersion,
     HandBackRuns,
     Poll,
     RefuseTurn,
@@ -93,6 +95,10 @@ def keys_of(command: Command, keys: Keys) -> None:
             keys.schedules.add((namespace, name))
         case BeginJob(request):
             keys.jobs.add(request.id)
+        case ForgetJob(job_id, _):
+            keys.jobs.add(job_id)
+        case ForgetVersion():
+            pass
         case StepJob(job_id, _, requests):
             keys.jobs.add(job_id)
             for request in requests:

@@ -24,6 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from aiki.engine.moves import NOT_CLAIMED, move, queue_up
+from aiki.engine.retention import drop_old_attempts
 from aiki.model.ids import draw_of
 from aiki.model.journal import Entry, EntryKind, Failure
 from aiki.model.lifecycle import Reason, Status
@@ -157,6 +158,7 @@ def _next_attempt(ws: WorkingSet, row: RunRow, *, escaped_seq: int | None) -> Ru
         cancel_delivered=any(entry.key.kind is EntryKind.CANCEL for entry in result.kept),
     )
     ws.new_entries.extend((row.id, row.chapter, row.attempt, entry) for entry in result.kept)
+    drop_old_attempts(ws, row)
     return row
 
 

@@ -99,6 +99,8 @@ class History(Struct, frozen=True):
     new: Status
     reason: Reason
     note: str | None = None
+    chapter: int = 1
+    attempt: int = 1
 
 
 class RunValue(Struct, frozen=True):
@@ -168,6 +170,11 @@ class WorkingSet:
         self.changed_sessions: dict[str, SessionRow] = {}
         self.removed_runs: dict[str, None] = {}  # with all that belongs to them; a set that keeps its order
         self.removed_sessions: list[str] = []
+        self.removed_jobs: list[str] = []
+        self.removed_versions: list[tuple[str, str, str, int]] = []  # the last is when it was announced
+        self.dropped_chapters: list[tuple[str, int]] = []  # what was done and moved in them: run id, chapter
+        self.dropped_attempts: list[tuple[str, int, int]] = []  # run id, chapter, attempt
+        self.trimmed_inboxes: list[str] = []  # runs of whose read messages only the ids are still needed
         self.new_announcements: list[Announce] = []
         self.changed_schedules: dict[ScheduleName, ScheduleRow] = {}
         self.new_schedules: set[ScheduleName] = set()  # of these, those that the store does not have
@@ -249,6 +256,11 @@ class WorkingSet:
         del self.sessions[session_id]
         self.changed_sessions.pop(session_id, None)
         self.removed_sessions.append(session_id)
+
+    def remove_job(self, job_id: str) -> None:
+        """Delete a bulk job."""
+        del self.jobs[job_id]
+        self.removed_jobs.append(job_id)
 
     def put_job(self, job: BulkJob) -> None:
         """Add or replace a bulk job."""

@@ -28,7 +28,9 @@ from aiki.engine.commands import (
     DeleteRun,
     Disable,
     ExpireSession,
+    ForgetJob,
     ForgetSession,
+    ForgetVersion,
     HandBackRuns,
     Poll,
     PollOutcome,
@@ -130,11 +132,13 @@ class Pipeline:
     @overload
     async def ask(self, command: Activate | AskSchedule | Tick | Disable) -> ScheduleStanding: ...
     @overload
-    async def ask(self, command: HandBackRuns | SayGoodbye | ExpireSession | ForgetSession) -> Returned: ...
+    async def ask(
+        self, command: HandBackRuns | SayGoodbye | ExpireSession | ForgetSession | ForgetVersion
+    ) -> Returned: ...
     @overload
     async def ask(self, command: BeginJob) -> BulkJob: ...
     @overload
-    async def ask(self, command: StepJob) -> BulkJob | None: ...
+    async def ask(self, command: StepJob | ForgetJob) -> BulkJob | None: ...
     async def ask(self, command: Command) -> Answer:
         """Return the answer to a command, once it is durable.
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from aiki.clock import Clock
 from aiki.config import Config
-from aiki.engine.commands import Command, DeleteRun, ForgetSession
+from aiki.engine.commands import Command, DeleteRun, ForgetJob, ForgetSession, ForgetVersion
 from aiki.errors import Unavailable
 from aiki.model.wire import Standing
 from aiki.server.pipeline import Pipeline
@@ -26,6 +26,7 @@ BATCH_ROWS: Final = 5_000  # of them, unless one run has more
 LOOKED_AT_ROWS: Final = 500  # at once, outside of any transaction
 SESSIONS_AT_ONCE: Final = 100
 SESSION_KEPT_MS: Final = 3_600_000  # a copy of its announcement that comes later would open it again
+VERSION_KEPT_MS: Final = 7 * 86_400_000  # at least: a deploy that went wrong is looked at a few days later
 PASS_MS_LEAST: Final = 60_000  # from the end of one look at everything that is due to the beginning of the next
 PASS_MS_MOST: Final = 3_600_000
 SESSION_BATCHES: Final = 100  # in one pass
@@ -63,6 +64,8 @@ class Retention:
         try:
             await self._forget_sessions()
             after_ms = await self._delete_runs() if self._retention_ms else None
+            if self._retention_ms:
+                await self._forget_the_rest()
             self._next_pass_ms = self._clock.monotonic_ms() + await self._until_next_ms(after_ms)
         except Unavailable as error:
             _log.warning("what is over for long cannot be deleted just now: %s", error)
@@ -96,6 +99,16 @@ class Retention:
             await self._do([ForgetSession(session_id, SESSION_KEPT_MS) for session_id in over])
             if len(over) < SESSIONS_AT_ONCE:
                 return
+
+    async def _forget_the_rest(self) -> None:
+        """Forget jobs that were done, and versions that nobody serves or uses: a few in each pass."""
+        now_ms, kept_ms = self._clock.now_ms(), self._retention_ms
+        done = await self._store.done_jobs(until_ms=now_ms - kept_ms, limit=BATCH_RUNS)
+        await self._do([ForgetJob(job_id, kept_ms) for job_id in done])
+        until_ms = now_ms - max(kept_ms, VERSION_KEPT_MS)
+        await self._do(
+            [ForgetVersion(*v) for v in await self._store.unused_versions(until_ms=until_ms, limit=BATCH_RUNS)]
+        )
 
     async def _do(self, commands: Sequence[Command]) -> None:
         """Do so much in one transaction, or a few, and then give way for as long as that took."""

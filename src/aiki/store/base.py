@@ -322,6 +322,14 @@ class Store(Protocol):
         """Return when the first run ended of those that ended after a moment."""
         ...
 
+    async def done_jobs(self, *, until_ms: int, limit: int) -> list[str]:
+        """Return bulk jobs that were done until a moment."""
+        ...
+
+    async def unused_versions(self, *, until_ms: int, limit: int) -> list[tuple[str, str, str, int]]:
+        """Return versions announced until a moment, with when, that have no run left and whose worker has gone."""
+        ...
+
     async def over_sessions(self, *, until_ms: int, limit: int) -> list[str]:
         """Return sessions that are over and whose lease has passed before a moment."""
         ...

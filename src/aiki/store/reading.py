@@ -70,6 +70,7 @@ __all__ = [
     "published",
     "ready_queues",
     "schedule",
+    "unused_versions",
     "value",
     "versions_of",
     "waiting_runs",
@@ -423,6 +424,12 @@ def ended_runs(*, until_ms: int, after: tuple[int, str], limit: int) -> Reading[
     """Return runs that ended until a moment and come after another, in the order of their ends."""
     found = yield from ask("ended_runs", until_ms=until_ms, after_ms=after[0], after_id=after[1], limit=limit)
     return [EndedRun(run_id, parent_id, end_ms, rows_, bool(kept)) for run_id, parent_id, end_ms, rows_, kept in found]
+
+
+def unused_versions(*, until_ms: int, limit: int) -> Reading[list[tuple[str, str, str, int]]]:
+    """Return versions announced until a moment that have no run left and whose worker has gone."""
+    found = yield from ask("unused_versions", until_ms=until_ms, limit=limit)
+    return [(namespace, workflow, version, at_ms) for namespace, workflow, version, at_ms in found]
 
 
 def ids(statement: str, **values: int) -> Reading[list[str]]:

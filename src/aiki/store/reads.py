@@ -194,6 +194,14 @@ class Reads(ABC):
         """Return when the first run ended of those that ended after a moment."""
         return await self._read(reading.moment_ms("oldest_end", after_ms=after_ms))
 
+    async def done_jobs(self, *, until_ms: int, limit: int) -> list[str]:
+        """Return bulk jobs that were done until a moment."""
+        return await self._ids("done_jobs", until_ms=until_ms, limit=limit)
+
+    async def unused_versions(self, *, until_ms: int, limit: int) -> list[tuple[str, str, str, int]]:
+        """Return versions announced until a moment that have no run left and whose worker has gone."""
+        return await self._read(reading.unused_versions(until_ms=until_ms, limit=limit))
+
     async def over_sessions(self, *, until_ms: int, limit: int) -> list[str]:
         """Return sessions that are over and whose lease has passed before a moment."""
         return await self._ids("over_sessions", until_ms=until_ms, limit=limit)

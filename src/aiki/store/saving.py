@@ -66,6 +66,12 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
     for statement in DELETED_WITH_RUN if ws.removed_runs else ():
         yield statement, _each(ws.removed_runs)
     yield "delete_sessions", _each(ws.removed_sessions)
+    yield "delete_jobs", _each(ws.removed_jobs)
+    yield "delete_workflows", ws.removed_versions
+    yield "drop_chapters", ws.dropped_chapters
+    yield "drop_moves", ws.dropped_chapters
+    yield "drop_attempts", ws.dropped_attempts
+    yield "drop_moves_of_attempts", ws.dropped_attempts
     yield from _run_changes(ws, loaded)
     yield "update_inputs", ((rows.text_or_none(payload), run_id) for run_id, payload in ws.new_inputs.items())
     yield "upsert_ends", (rows.end_columns(run_id, end) for run_id, end in ws.new_ends.items())
@@ -101,7 +107,10 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
     )
     yield (
         "insert_history",
-        ((h.run_id, h.at_ms, h.old and str(h.old), str(h.new), str(h.reason), h.note) for h in ws.history),
+        (
+            (h.run_id, h.at_ms, h.old and str(h.old), str(h.new), str(h.reason), h.note, h.chapter, h.attempt)
+            for h in ws.history
+        ),
     )
 
 
@@ -139,6 +148,8 @@ def _mail_changes(ws: WorkingSet) -> Iterable[tuple[str, Iterable[Columns]]]:
     read = set(ws.read_mail) - unread
     new = {(run_id, mail.number) for run_id, mail in ws.new_mail}
     yield "clear_results", _each(ws.cleared_waiters)
+    yield "drop_results", _each(ws.trimmed_inboxes)
+    yield "trim_mail", _each(ws.trimmed_inboxes)
     yield "void_requests", _each(ws.voided_requests)
     yield "delete_results", ws.removed_mail
     yield (

@@ -175,11 +175,12 @@ SELECT namespace, name
  LIMIT :limit
 
 -- name: inbox
--- What a run was sent, oldest first, at most :limit.
+-- What a run was sent, oldest first, at most :limit; but not what it read in chapters before.
 SELECT mail, is_read
   FROM inbox
  WHERE run_id = :run_id
    AND number > :after
+   AND mail <> ''
  ORDER BY number
  LIMIT :limit
 
@@ -402,6 +403,26 @@ SELECT id
  WHERE is_over = 1
    AND expires_at_ms <= :until_ms
  ORDER BY expires_at_ms, id
+ LIMIT :limit
+
+-- name: done_jobs
+-- Bulk jobs that were done until :until_ms, at most :limit.
+SELECT id
+  FROM bulk_jobs
+ WHERE finished_at_ms IS NOT NULL
+   AND finished_at_ms <= :until_ms
+ ORDER BY finished_at_ms, id
+ LIMIT :limit
+
+-- name: unused_versions
+-- Versions that were announced until :until_ms, of which no run is left, and whose last worker has gone: at most :limit.
+SELECT namespace, workflow, version, announced_at_ms
+  FROM workflows
+ WHERE announced_at_ms <= :until_ms
+   AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.namespace = workflows.namespace AND runs.workflow = workflows.workflow
+                      AND runs.version = workflows.version)
+   AND NOT EXISTS (SELECT 1 FROM sessions WHERE is_over = 0 AND sessions.namespace = workflows.namespace
+                      AND sessions.worker = workflows.worker)
  LIMIT :limit
 
 -- name: where_workflow

@@ -196,8 +196,8 @@ UPDATE bulk_jobs
 
 -- name: insert_history
 -- The moves of runs, in the order in which they were made.
-INSERT INTO history (run_id, at_ms, old_status, new_status, reason, note)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO history (run_id, at_ms, old_status, new_status, reason, note, chapter, attempt)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: delete_journal
 -- All that runs have done: they are deleted.
@@ -243,3 +243,57 @@ DELETE FROM runs
 -- Sessions that were over long ago.
 DELETE FROM sessions
  WHERE id = ?
+
+-- name: delete_jobs
+-- Bulk jobs that were done long ago.
+DELETE FROM bulk_jobs
+ WHERE id = ?
+
+-- name: delete_workflows
+-- Versions that were announced long ago, unless they have been announced anew.
+DELETE FROM workflows
+ WHERE namespace = ?
+   AND workflow = ?
+   AND version = ?
+   AND announced_at_ms = ?
+
+-- name: drop_chapters
+-- What runs did in chapters that are long over.
+DELETE FROM journal
+ WHERE run_id = ?
+   AND chapter = ?
+
+-- name: drop_moves
+-- How they moved in these.
+DELETE FROM history
+ WHERE run_id = ?
+   AND chapter = ?
+
+-- name: drop_attempts
+-- What runs did in attempts that many have followed.
+DELETE FROM journal
+ WHERE run_id = ?
+   AND chapter = ?
+   AND attempt = ?
+
+-- name: drop_moves_of_attempts
+-- How they moved in these.
+DELETE FROM history
+ WHERE run_id = ?
+   AND chapter = ?
+   AND attempt = ?
+
+-- name: drop_results
+-- Results of others that runs read in chapters before: nobody asks for them again.
+DELETE FROM inbox
+       INDEXED BY inbox_kept                    -- [sqlite]
+ WHERE run_id = ?
+   AND is_read = 1 AND mail <> '' AND kind = 'child_result'
+
+-- name: trim_mail
+-- Messages that runs read in chapters before: a second copy is known by the id, and no more is needed of them.
+UPDATE inbox
+       INDEXED BY inbox_kept                    -- [sqlite]
+   SET mail = ''
+ WHERE run_id = ?
+   AND is_read = 1 AND mail <> ''
