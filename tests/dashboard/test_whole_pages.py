@@ -36,7 +36,7 @@ def test_the_start_page_leads_to_what_needs_a_person(page: Page) -> None:
     page.goto("")
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
-    page.locator(".needy").get_by_role("link", name=re.compile("stalled.*stock-count")).click()
+    page.locator(".needy").get_by_role("link", name=re.compile("stalled.*stock-count")).first.click()
     expect(page).to_have_url(RUN_ADDRESS)
     page.go_back()
     page.get_by_role("button", name="15 min").click()
