@@ -3,7 +3,7 @@
 from aiki.engine.commands import CommitTurn, RingAlarm, StallUndelivered
 from aiki.model.lifecycle import Status
 from aiki.model.retry import Retry
-from aiki.model.run import ParentClose
+from aiki.model.run import CancelKind, ParentClose
 from aiki.model.wire import Outcome, RunOptions, Verdict
 from tests.engine.world import DAY_MS, World, child_wait, entry, held_of
 
@@ -118,3 +118,35 @@ def test_a_wake_that_nothing_slept_for_does_not_wait_for_the_next_attempt(world:
     world.apply_turn(turn)
 
     assert [mail.kind for mail in world.unread(run_id)] == []
+
+
+def test_a_copy_of_a_cancel_that_a_retry_has_voided_is_a_copy_all_the_same(world: World) -> None:
+    run_id = world.running()
+    world.ask(run_id, "cancel", message_id="c")
+    world.commit(run_id, Outcome.FAILED)  # before its owner has seen it
+    world.ask(run_id, "retry")
+
+    assert world.ask(run_id, "cancel", message_id="c").changed
+
+    assert (world.status(run_id), world.row(run_id).cancel) == (Status.QUEUED, None)
+    assert world.ask(run_id, "cancel", message_id="another").changed
+    assert world.status(run_id) is Status.CANCELLED
+
+
+def test_a_child_that_was_told_to_follow_and_tried_again_is_told_again_when_its_parent_ends_again(world: World) -> None:
+    parent_id = world.running()
+    child_id = world.with_child(parent_id, RunOptions(parent_close=ParentClose.CANCEL))
+    session_id = world.session()
+    world.claim(child_id, session_id)
+    for _ in range(2):
+        world.commit(parent_id, Outcome.FAILED)
+        world.ring(parent_id)
+        world.commit(child_id, Outcome.FAILED)
+        for run_id in (parent_id, child_id):
+            world.ask(run_id, "retry")
+            world.claim(run_id, session_id)
+
+    world.commit(parent_id, Outcome.FAILED)
+    world.ring(parent_id)
+
+    assert (world.status(child_id), world.row(child_id).cancel) == (Status.RUNNING, CancelKind.PARENT)

@@ -1,8 +1,10 @@
 """Clients, people and schedules: whatever is asked of the platform by those who execute nothing."""
 
+from collections import Counter
 from typing import Any, Final
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from aiki.model.retry import Retry
 from aiki.model.wire import RunOptions
@@ -82,7 +84,10 @@ class Clients(Ground):
         again = Run(run.id, run.workflow, run.value if value is None else value, "queued", reference=run.reference)
         again.priority, again.timeout_ms, again.attempts_max = run.priority, run.timeout_ms, run.attempts_max
         takes_existing = body["options"].conflict == "return_existing"
-        self._start(body | {"input": again.value}, again, delay_ms=delay_ms, takes_existing=takes_existing)
+        options = replace(body["options"], tags={"value": str(again.value)})
+        self._start(
+            body | {"input": again.value, "options": options}, again, delay_ms=delay_ms, takes_existing=takes_existing
+        )
 
     def _start(self, body: dict[str, Any], run: Run, *, delay_ms: int, takes_existing: bool) -> None:
         met["commands"] += 1
@@ -150,6 +155,79 @@ class Clients(Ground):
         else:
             assert (status, answer["status"], answer.get("changed", False)) == (200, run.status, changed)
         met[f"{verb} {before}" if changed else f"{verb} in vain"] += 1
+
+    @command(
+        2,
+        needs="model.runs",
+        picks=st.lists(PICK, min_size=1, max_size=4),
+        name=st.sampled_from(EVENTS),
+        reference=st.sampled_from((None, "x", "y")),
+        workflow=st.sampled_from((None, None, *WORKFLOWS)),
+    )
+    def multicast(self, *, picks: list[int], name: str, reference: str | None, workflow: str | None) -> None:
+        """Send an event to many runs, by ids or by a filter."""
+        met["commands"] += 1
+        sent = self._new_id()
+        body: dict[str, Any] = {"payload": 7, "id": sent, "reference_id": reference}
+        if workflow is None:
+            run_ids = list(dict.fromkeys(self._any_known(pick) for pick in picks))
+            body["run_ids"] = run_ids
+        else:
+            run_ids = [run.id for run in self.model.runs.values() if run.workflow == workflow and not run.is_over]
+            body["filter"] = {"workflow": workflow}
+        expected: dict[str, str] = {}
+        for run_id in run_ids:
+            run = self.model.runs.get(run_id)
+            key = f"ref:{name}:{reference}" if reference else f"multicast:{sent}"
+            was_seen = run is not None and key in run.seen
+            outcome = "run_not_found" if run is None else self.model.send(run, name, 7, message_id=key)
+            expected[run_id] = "duplicate" if was_seen else "delivered" if outcome == "ok" else outcome
+        status, answer = self.platform.post(f"/v1/events/{name}", body)
+        assert (status, {one["run_id"]: one["outcome"] for one in answer["outcomes"]}) == (200, expected)
+        met.update(f"multicast {outcome}" for outcome in expected.values())
+
+    @command(
+        2,
+        needs="model.runs",
+        picks=st.lists(PICK, min_size=1, max_size=4),
+        verb=st.sampled_from(VERBS),
+        is_by_ids=st.booleans(),
+    )
+    def ask_many(self, *, picks: list[int], verb: str, is_by_ids: bool) -> None:
+        """Ask something of many runs: a bulk job, and what it says of itself once it is done."""
+        met["commands"] += 1
+        job_id = self._new_id()
+        workflow = WORKFLOWS[picks[0] % 2]
+        if is_by_ids:
+            run_ids = list(dict.fromkeys(self._any_known(pick) for pick in picks))
+            body: dict[str, Any] = {"id": job_id, "run_ids": run_ids}
+        else:
+            body = {"id": job_id, "filter": {"workflow": workflow}}
+            meant = [run for run in self.model.runs.values() if run.workflow == workflow and _is_meant(run, verb)]
+            run_ids = [run.id for run in meant]
+        came_to: Counter[str] = Counter()
+        for run_id in run_ids:
+            run = self.model.runs.get(run_id)
+            if run is None:
+                came_to["refused"] += 1
+            else:
+                came_to["changed" if self.model.ask(run, verb, job_id) else "unchanged"] += 1
+        status, _ = self.platform.post(f"/v1/runs/{verb}", body)
+        assert status == 202
+        self.platform.step()
+        status, job = self.platform.get(f"/v1/bulk-jobs/{job_id}")
+        assert (status, job["finished_at_ms"]) == (200, self.platform.now_ms)
+        assert {what: job.get(what, 0) for what in ("changed", "unchanged", "refused")} == {
+            what: came_to[what] for what in ("changed", "unchanged", "refused")
+        }
+        met.update({f"job: {what}": number for what, number in came_to.items()})
+
+    @command(1, workflow=st.sampled_from(WORKFLOWS))
+    def count(self, *, workflow: str) -> None:
+        met["commands"] += 1
+        _, answer = self.platform.get("/v1/runs/count", workflow=workflow)
+        expected = Counter(run.status for run in self.model.runs.values() if run.workflow == workflow)
+        assert Counter(answer.get("by_status", {})) == expected
 
     @command(2, pick=PICK)
     def read(self, *, pick: int) -> None:
@@ -271,10 +349,25 @@ class Clients(Ground):
         if verb != "deactivate":
             self._stands(name, answer)
 
+    def _any_known(self, pick: int) -> str:
+        known = [*self.model.runs, *self.model.gone]
+        return known[pick % len(known)]
+
     def _stands(self, name: str, answer: Any) -> None:
         schedule = self.model.schedules[name]
         assert answer["status"] == ("paused" if schedule.is_paused else "active")
         assert answer.get("next_at_ms") == (None if schedule.is_paused else schedule.next_ms)
+
+
+def _is_meant(run: Run, verb: str) -> bool:
+    """Whether a filter that names no status means a run."""
+    match verb:
+        case "resume" | "requeue" | "retry":
+            return run.status == {"resume": "paused", "requeue": "stalled", "retry": "failed"}[verb]
+        case "pause" | "wake":
+            return not run.is_over and run.status not in ("paused", "stalled")
+        case _:
+            return not run.is_over
 
 
 def _shown(run: Run) -> dict[str, Any]:

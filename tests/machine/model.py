@@ -174,17 +174,17 @@ class Model:
 
     def ask(self, run: Run, verb: str, message_id: str) -> bool:
         """Do what a person asks, and return whether that changed anything."""
-        if verb in ("wake", "pause", "resume", "requeue", "retry") and message_id in run.seen:
-            return True
-        changed: bool = getattr(self, f"_{verb}")(run, message_id)
-        return changed
-
-    def _cancel(self, run: Run, message_id: str) -> bool:
         if message_id in run.seen:
             return True
-        return self.cancel(run, "person", message_id)
+        changed: bool = getattr(self, f"_{verb}")(run)
+        if changed:
+            run.seen.add(message_id)
+        return changed
 
-    def cancel(self, run: Run, who: str, message_id: str = "") -> bool:
+    def _cancel(self, run: Run) -> bool:
+        return self.cancel(run, "person")
+
+    def cancel(self, run: Run, who: str) -> bool:
         if run.is_over:
             return False
         has_no_code = (
@@ -200,14 +200,12 @@ class Model:
         if run.cancel is not None:
             return False
         run.cancel, run.pausing = who, False
-        if message_id:
-            run.seen.add(message_id)
         if run.status == "paused":
             self.queue(run)
         self.put(run, Mail("cancel"))
         return True
 
-    def _terminate(self, run: Run, _: str) -> bool:
+    def _terminate(self, run: Run) -> bool:
         if run.is_over:
             return False
         self.release(run)
@@ -215,28 +213,26 @@ class Model:
         self.finish(run, "cancelled")
         return True
 
-    def _wake(self, run: Run, message_id: str) -> bool:
+    def _wake(self, run: Run) -> bool:
         if run.status == "scheduled" or (run.status == "awaiting_retry" and run.retry_at_ms is not None):
             self.queue(run)
             return True
         sleeps = any(wait.kind == "sleep" for wait in run.waits) and run.status in SUSPENDED | {"queued"}
         if run.status != "running" and not sleeps:
             return False
-        run.seen.add(message_id)
         self.put(run, Mail("wake"))
         return True
 
-    def _pause(self, run: Run, message_id: str) -> bool:
+    def _pause(self, run: Run) -> bool:
         if run.cancel is not None or run.pausing or run.is_over or run.status in ("paused", "stalled"):
             return False
-        run.seen.add(message_id)
         if run.status == "running":
             run.pausing = True
         else:
             run.status = "paused"
         return True
 
-    def _resume(self, run: Run, message_id: str) -> bool:
+    def _resume(self, run: Run) -> bool:
         if run.pausing:
             run.pausing = False
             run.mail.append(Mail("control", "resume"))  # for the owner
@@ -246,7 +242,6 @@ class Model:
             run.status = self._before_pause(run)
             if run.status == "queued":
                 self.queue(run)
-        run.seen.add(message_id)
         return True
 
     def _before_pause(self, run: Run) -> str:
@@ -258,18 +253,16 @@ class Model:
             return "awaiting_retry"
         return "queued" if any(map(run.awaits, run.mail)) else STATUS_OF[run.waits[0].kind]
 
-    def _requeue(self, run: Run, message_id: str) -> bool:
+    def _requeue(self, run: Run) -> bool:
         if run.status != "stalled":
             return False
-        run.seen.add(message_id)
         run.crashes = 0
         self.queue(run)
         return True
 
-    def _retry(self, run: Run, message_id: str) -> bool:
+    def _retry(self, run: Run) -> bool:
         if run.status != "failed":
             return False
-        run.seen.add(message_id)
         if run.cancel == "timeout" or not run.is_cancel_here:
             run.cancel, run.cancel_delivered, run.is_cancel_here = None, False, False
         self.next_attempt(run)

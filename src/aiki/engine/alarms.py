@@ -102,7 +102,7 @@ def _cascade(ws: WorkingSet, row: RunRow) -> None:
     for child_id in children:
         child = ws.runs.get(child_id)
         if child is not None:
-            message_id = derived_id("cascade", row.id, child_id)
+            message_id = derived_id("cascade", row.id, row.attempt, child_id, child.attempt)  # each may be tried again
             request_cancel(ws, child, CancelKind.PARENT, reason=reason, message_id=message_id)
     if len(children) < CASCADE_ROWS:
         ws.put_run(replace(row, cascade=Cascade.NONE, alarm_at_ms=None))

@@ -45,9 +45,10 @@ def ask(ws: WorkingSet, request: Control) -> Standing:
         return _unknown(request.run_id)
     match request.verb:
         case "cancel":
-            repeated = (row.id, request.message_id) in ws.messages
+            if (row.id, request.message_id) in ws.messages:  # a retry may have voided it: a copy asks no second time
+                return _standing(row, changed=True)
             changed = request_cancel(ws, row, CancelKind.PERSON, reason=request.reason, message_id=request.message_id)
-            return _standing(ws.runs[row.id], changed=changed or repeated)
+            return _standing(ws.runs[row.id], changed=changed)
         case "terminate":
             return _terminate(ws, row, request)
         case "wake":
