@@ -149,10 +149,18 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "contract/test_refactoring.py::test_a_sleep_that_is_shortened_ends_at_its_new_time_or_at_once",
             "contract/test_refactoring.py::test_a_sleep_that_was_slept_and_is_lengthened_sleeps_the_remainder_once",
         ),
+        "timers of asyncio, timeouts of waits: as the code says now": (
+            "contract/test_refactoring.py::test_timers_of_asyncio_last_as_long_as_the_code_says_now",
+            "contract/test_refactoring.py::test_a_timeout_does_not_strike_for_a_timer_that_was_removed",
+            "contract/test_refactoring.py::test_an_open_wait_has_the_timeout_that_the_code_says_now",
+        ),
         "waits added and removed": (
             "contract/test_refactoring.py::test_waits_are_added_and_removed_under_a_run_that_waits",
         ),
-        "children reordered": ("contract/test_refactoring.py::test_children_that_are_reordered_are_found_again",),
+        "children reordered; renamed ones are caught": (
+            "contract/test_refactoring.py::test_children_that_are_reordered_are_found_again",
+            "contract/test_refactoring.py::test_a_child_of_another_name_stalls_the_parent_before_it_is_started",
+        ),
         "new optional parameters": (
             "contract/test_refactoring.py::test_a_new_optional_parameter_of_a_task_keeps_its_recorded_results",
             "sdk/test_serial_address.py::test_a_new_field_with_a_default_keeps_the_address",
@@ -169,6 +177,7 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "contract/test_refactoring.py::test_code_that_does_more_in_a_later_attempt_goes_on",
         ),
         "tasks reordered, removed, appended; inserted and changed ones are caught": (
+            "contract/test_refactoring.py::test_tasks_whose_results_have_come_may_be_removed_nested_and_followed_by_new_ones",
             "system/test_embedded_refactoring.py::test_a_parked_run_goes_on_with_changed_code_and_repeats_nothing",
             "system/test_embedded_refactoring.py::test_a_run_whose_recorded_past_was_changed_stalls_until_the_old_code_is_back",
             "worker/test_divergence.py::test_a_result_that_came_just_before_a_divergence_is_recorded_and_its_task_does_not_run_again",
@@ -249,6 +258,7 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "engine/test_commands_by_status.py::test_each_command_leaves_a_run_where_the_table_says",
             "engine/test_commands_by_status.py::test_each_command_when_repeated_changes_nothing_more",
             "engine/test_commands_by_status.py::test_the_table_is_of_every_status_and_every_command_on_runs",
+            "engine/test_commands_by_status.py::test_each_outcome_of_a_commit_leaves_a_run_where_the_table_says",
         ),
         "events.NAME.send(value, reference_id=)": (
             "system/test_embedded_events.py::test_a_second_send_with_the_same_reference_id_is_ignored",

@@ -157,6 +157,98 @@ async def test_waits_are_added_and_removed_under_a_run_that_waits(
     assert (await life.ends(new))[0] == output
 
 
+# ------------------------------------------------------------------------------------------------- timers and timeouts
+
+
+def napping_in_a_gather(*hours: float) -> Code:
+    """Return code that sleeps for several times at once, by asyncio alone, and tells how long each took."""
+
+    async def code(run: Run[Any]) -> list[float]:
+        async def nap(span: float) -> float:
+            begun = run.now()
+            await asyncio.sleep(span * 3600)
+            return (run.now() - begun).total_seconds() / 3600
+
+        return await asyncio.gather(*(nap(span) for span in hours))
+
+    return code
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "left"),
+    [((2, 24), (2, 30), 27.0), ((2, 24), (30, 24), 27.0), ((2, 24), (24,), 21.0), ((24, 30), (30, 24), 27.0)],
+    ids=["open-longer", "over-longer", "removed", "reordered"],
+)
+async def test_timers_of_asyncio_last_as_long_as_the_code_says_now(
+    life: Life, old: tuple[float, ...], new: tuple[float, ...], left: float
+) -> None:
+    await life.begins(napping_in_a_gather(*old), hours=3)
+    assert await life.ends(napping_in_a_gather(*new)) == (list(new), left)
+
+
+async def napping_and_listening(run: Run[Any]) -> str:
+    await asyncio.sleep(2 * 3600)
+    return await listening(run)
+
+
+async def listening(run: Run[Any]) -> str:
+    async with asyncio.timeout(48 * 3600):
+        return str((await run.events.go.wait()).data)
+
+
+async def test_a_timeout_does_not_strike_for_a_timer_that_was_removed(life: Life) -> None:
+    await life.begins(napping_and_listening, hours=3)
+    await life.sends(listening, "in time")
+    assert (await life.ends(listening))[0] == "in time"
+
+
+def patient(hours: float | None) -> Code:
+    async def code(run: Run[Any]) -> list[Any]:
+        stopped = await run.events.stop.wait(timeout=hours and timedelta(hours=hours))
+        return [stopped.timed_out]
+
+    async def told_twice(run: Run[Any]) -> list[Any]:
+        told, *rest = await asyncio.gather(run.events.go.wait(), code(run))
+        return [told.data, *rest[0]]
+
+    return told_twice
+
+
+@pytest.mark.parametrize(("before", "after", "left"), [(24, 30, 24.0), (24, 12, 6.0), (None, 10, 4.0), (24, 5, 0.0)])
+async def test_an_open_wait_has_the_timeout_that_the_code_says_now(
+    life: Life, before: float | None, after: float | None, left: float
+) -> None:
+    await life.begins(patient(before), hours=6)
+    await life.sends(patient(before), "go")
+    assert await life.ends(patient(after)) == (["go", True], left)
+
+
+# -------------------------------------------------------------------------------------------- tasks in another shape
+
+
+async def test_tasks_whose_results_have_come_may_be_removed_nested_and_followed_by_new_ones(life: Life) -> None:
+    @task
+    async def note(what: str) -> str:
+        return life.note(what)
+
+    async def old(run: Run[Any]) -> list[str]:
+        found = [await note.start(run, what) for what in "abc"]
+        await run.sleep("night", hours=24)
+        return found
+
+    async def new(run: Run[Any]) -> list[str]:
+        async with asyncio.TaskGroup() as outer:
+            third = outer.create_task(note.start(run, "c"))
+            async with asyncio.TaskGroup() as inner:
+                first = inner.create_task(note.start(run, "a"))
+        await run.sleep("night", hours=24)
+        return [first.result(), third.result(), await note.start(run, "d")]
+
+    await life.begins(old)
+    assert (await life.ends(new))[0] == ["a", "c", "d"]
+    assert life.executed == ["a", "b", "c", "d"]
+
+
 # ---------------------------------------------------------------------------------------------------------- children
 
 
@@ -188,6 +280,36 @@ async def test_children_that_are_reordered_are_found_again(tmp_path: Path) -> No
         found = await version("cab").handle(env, handle.id).result()
         assert found == [ids["c"], ids["a"], ids["b"], "c", "a", "b"]
         assert len((await env.runs.list(workflow="leg")).runs) == 3
+
+
+async def test_a_child_of_another_name_stalls_the_parent_before_it_is_started(tmp_path: Path) -> None:
+    @workflow("other-leg").version("1")
+    async def other_leg_v1(run: Run, name: str) -> str:
+        return name
+
+    def version(child: Version[[str], str, Events]) -> Version[[], str, Events]:
+        @workflow("parent").version("1")
+        async def parent_v1(run: Run) -> str:
+            found = await (await child.start_as_child(run, "a")).result()
+            await run.sleep("night", days=1)
+            return found
+
+        return parent_v1
+
+    database = tmp_path / "children.db"
+    async with testing.local(workflows=[version(leg_v1), leg_v1], database=database) as env:
+        run_id = (await version(leg_v1).start(env)).id
+        await env.advance(hours=2)
+    async with testing.local(workflows=[version(other_leg_v1), other_leg_v1, leg_v1], database=database) as env:
+        await env.advance(days=2)
+        info = await env.runs.get(run_id)
+        assert info.status == "stalled"
+        assert 'other-leg 1(name="a")' in (info.why or "")
+        assert (await env.runs.count(workflow="other-leg")).total == 0
+    async with testing.local(workflows=[version(leg_v1), leg_v1], database=database) as env:
+        handle = version(leg_v1).handle(env, run_id)
+        assert await handle.requeue()
+        assert await handle.result() == "a"
 
 
 # -------------------------------------------------------------------------------------------------- parameters, types

@@ -1,6 +1,6 @@
 """Every command in every status: where the run stands afterwards, written by hand; and a repeat changes nothing more.
 
-A dot: it stands where it stood. `begun` runs have been claimed in this attempt before; `own_retry` waits for the next
+A dot: it stands where it stood. `gone`: it is deleted. `begun` runs have been claimed in this attempt before; `own_retry` waits for the next
 attempt of the whole run, `awaiting_retry` for that of a task; `pausing` and `cancelling` are running, and asked to;
 `paused_in_work` has stopped though its code could go on. `old`: nobody has taken it for a day.
 """
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from aiki.engine.commands import (
     Command,
     CommitTurn,
+    DeleteRun,
     ExpireSession,
     HandBackRuns,
     Poll,
@@ -23,43 +24,58 @@ from aiki.engine.commands import (
     StallUndelivered,
     Start,
 )
+from aiki.model.journal import CallKey, Entry, EntryKind
 from aiki.model.lifecycle import Status
 from aiki.model.retry import Retry
 from aiki.model.wire import Goodbye, HandBack, Held, Outcome, PollRequest, Problem, RunOptions, Verb
-from tests.engine.world import DAY_MS, LEASE_MS, PLAIN, World, child_wait, event_wait, start_run, task_wait
+from tests.engine.world import DAY_MS, LEASE_MS, PLAIN, World, child_wait, event_wait, sleep, start_run, task_wait
 
 # fmt: off
 BY_HAND = """
-                  start event  cancel    terminate pause  resume         wake   requeue retry  alarm  old     commit refuse    back   goodbye expire poll
-scheduled         .     .      cancelled cancelled paused .              queued .       .      queued .       .      .         .      .       .      .
-queued            .     .      cancelled cancelled paused .              .      .       .      .      stalled .      .         .      .       .      .
-queued_begun      .     .      .         cancelled paused .              .      .       .      .      stalled .      .         .      .       .      .
-running           .     .      .         cancelled .      .              .      .       .      .      .       .      stalled   queued queued  queued .
-pausing           .     .      .         cancelled .      .              .      .       .      .      .       .      stalled   paused paused  paused .
-cancelling        .     .      .         cancelled .      .              .      .       .      .      .       .      cancelled queued queued  queued .
-sleeping          .     .      queued    cancelled paused .              queued .       .      queued .       .      .         .      .       .      .
-awaiting_event    .     queued queued    cancelled paused .              .      .       .      .      .       .      .         .      .       .      .
-awaiting_child    .     .      queued    cancelled paused .              .      .       .      .      .       .      .         .      .       .      .
-awaiting_retry    .     .      queued    cancelled paused .              .      .       .      queued .       .      .         .      .       .      .
-own_retry         .     .      cancelled cancelled paused .              queued .       .      queued .       .      .         .      .       .      .
-paused            .     .      cancelled cancelled .      queued         .      .       .      .      .       .      .         .      .       .      .
-paused_begun      .     .      queued    cancelled .      queued         .      .       .      .      .       .      .         .      .       .      .
-paused_early      .     .      cancelled cancelled .      scheduled      .      .       .      .      .       .      .         .      .       .      .
-paused_asleep     .     .      queued    cancelled .      sleeping       .      .       .      .      .       .      .         .      .       .      .
-paused_for_event  .     .      queued    cancelled .      awaiting_event .      .       .      .      .       .      .         .      .       .      .
-paused_for_child  .     .      queued    cancelled .      awaiting_child .      .       .      .      .       .      .         .      .       .      .
-paused_for_retry  .     .      queued    cancelled .      awaiting_retry .      .       .      .      .       .      .         .      .       .      .
-paused_own_retry  .     .      cancelled cancelled .      awaiting_retry .      .       .      .      .       .      .         .      .       .      .
-paused_in_work    .     .      queued    cancelled .      queued         .      .       .      .      .       .      .         .      .       .      .
-stalled           .     .      cancelled cancelled .      .              .      queued  .      .      .       .      .         .      .       .      .
-completed         .     .      .         .         .      .              .      .       .      .      .       .      .         .      .       .      .
-failed            .     .      .         .         .      .              .      .       queued .      .       .      .         .      .       .      .
-timed_out         .     .      .         .         .      .              .      .       queued .      .       .      .         .      .       .      .
-cancelled         .     .      .         .         .      .              .      .       .      .      .       .      .         .      .       .      .
+                  start event  cancel    terminate pause  resume         wake   requeue retry  alarm  old     commit refuse    back   goodbye expire poll delete
+scheduled         .     .      cancelled cancelled paused .              queued .       .      queued .       .      .         .      .       .      .    .
+queued            .     .      cancelled cancelled paused .              .      .       .      .      stalled .      .         .      .       .      .    .
+queued_begun      .     .      .         cancelled paused .              .      .       .      .      stalled .      .         .      .       .      .    .
+running           .     .      .         cancelled .      .              .      .       .      .      .       .      stalled   queued queued  queued .    .
+pausing           .     .      .         cancelled .      .              .      .       .      .      .       .      stalled   paused paused  paused .    .
+cancelling        .     .      .         cancelled .      .              .      .       .      .      .       .      cancelled queued queued  queued .    .
+sleeping          .     .      queued    cancelled paused .              queued .       .      queued .       .      .         .      .       .      .    .
+awaiting_event    .     queued queued    cancelled paused .              .      .       .      .      .       .      .         .      .       .      .    .
+awaiting_child    .     .      queued    cancelled paused .              .      .       .      .      .       .      .         .      .       .      .    .
+awaiting_retry    .     .      queued    cancelled paused .              .      .       .      queued .       .      .         .      .       .      .    .
+own_retry         .     .      cancelled cancelled paused .              queued .       .      queued .       .      .         .      .       .      .    .
+paused            .     .      cancelled cancelled .      queued         .      .       .      .      .       .      .         .      .       .      .    .
+paused_begun      .     .      queued    cancelled .      queued         .      .       .      .      .       .      .         .      .       .      .    .
+paused_early      .     .      cancelled cancelled .      scheduled      .      .       .      .      .       .      .         .      .       .      .    .
+paused_asleep     .     .      queued    cancelled .      sleeping       .      .       .      .      .       .      .         .      .       .      .    .
+paused_for_event  .     .      queued    cancelled .      awaiting_event .      .       .      .      .       .      .         .      .       .      .    .
+paused_for_child  .     .      queued    cancelled .      awaiting_child .      .       .      .      .       .      .         .      .       .      .    .
+paused_for_retry  .     .      queued    cancelled .      awaiting_retry .      .       .      .      .       .      .         .      .       .      .    .
+paused_own_retry  .     .      cancelled cancelled .      awaiting_retry .      .       .      .      .       .      .         .      .       .      .    .
+paused_in_work    .     .      queued    cancelled .      queued         .      .       .      .      .       .      .         .      .       .      .    .
+stalled           .     .      cancelled cancelled .      .              .      queued  .      .      .       .      .         .      .       .      .    .
+completed         .     .      .         .         .      .              .      .       .      .      .       .      .         .      .       .      .    gone
+failed            .     .      .         .         .      .              .      .       queued .      .       .      .         .      .       .      .    gone
+timed_out         .     .      .         .         .      .              .      .       queued .      .       .      .         .      .       .      .    gone
+cancelled         .     .      .         .         .      .              .      .       .      .      .       .      .         .      .       .      .    gone
+"""
+
+OUTCOMES_BY_HAND = """
+                  running suspended completed failed         cancelled continued paused stalled
+running           .       sleeping  completed failed         cancelled .         .      stalled
+retrying          .       sleeping  completed awaiting_retry cancelled .         .      stalled
+pausing           .       paused    completed failed         cancelled .         paused stalled
+pausing_to_retry  .       paused    completed paused         cancelled .         paused stalled
+cancelling        .       .         completed failed         cancelled .         .      cancelled
+cancel_delivered  .       sleeping  completed failed         cancelled .         .      cancelled
+retrying_no_more  .       .         completed failed         cancelled .         .      cancelled
+timing_out        .       .         completed failed         failed    .         .      failed
+mailed            .       .         completed failed         cancelled .         .      stalled
 """
 # fmt: on
 
 SESSION = "the-session-that-held-it"
+AGAIN = RunOptions(retry=Retry.fixed(2, DAY_MS / 1_000))
 
 
 def _held(world: World, options: RunOptions = PLAIN) -> str:
@@ -133,7 +149,7 @@ STANDINGS: dict[str, Callable[[World], str]] = {
     "awaiting_event": lambda world: _suspended(world, "event"),
     "awaiting_child": _awaiting_child,
     "awaiting_retry": lambda world: _suspended(world, "task"),
-    "own_retry": lambda world: _committed(world, Outcome.FAILED, RunOptions(retry=Retry.fixed(2, DAY_MS / 1_000))),
+    "own_retry": lambda world: _committed(world, Outcome.FAILED, AGAIN),
     "paused": lambda world: _paused(world, "queued"),
     "paused_begun": lambda world: _paused(world, "queued_begun"),
     "paused_early": lambda world: _paused(world, "scheduled"),
@@ -149,6 +165,26 @@ STANDINGS: dict[str, Callable[[World], str]] = {
     "timed_out": _timed_out,
     "cancelled": lambda world: _committed(world, Outcome.CANCELLED),
 }
+
+
+def _cancel_delivered(world: World) -> str:
+    run_id = _asked(world, _held(world), "cancel")
+    (mail,) = world.unread(run_id)
+    world.commit(run_id, entries=(Entry(1, CallKey(EntryKind.CANCEL, ""), 0, world.now_ms, mail=mail.number),))
+    return run_id
+
+
+def _timing_out(world: World) -> str:
+    run_id = _held(world, RunOptions(timeout_ms=1, retry=AGAIN.retry))
+    world.advance(1)
+    world.ring(run_id)
+    return run_id
+
+
+def _mailed(world: World) -> str:
+    run_id = _held(world)
+    world.send(run_id)
+    return run_id
 
 
 def _alarm(world: World, run_id: str) -> Command:
@@ -175,6 +211,12 @@ def _expire(world: World, run_id: str) -> Command:
     return ExpireSession(SESSION)
 
 
+def _delete(world: World, run_id: str) -> Command:
+    parent_id = world.row(run_id).parent_id if run_id in world.runs else None
+    world.advance(DAY_MS)
+    return DeleteRun(run_id, parent_id, DAY_MS)
+
+
 def _poll(world: World, run_id: str) -> Command:
     session = world.sessions.get(SESSION)
     held = (Held(run_id, world.row(run_id).epoch, 0),)
@@ -199,7 +241,21 @@ COMMANDS: dict[str, Callable[[World, str], Command]] = {
     "goodbye": lambda world, run_id: SayGoodbye(Goodbye(SESSION)),
     "expire": _expire,
     "poll": _poll,
+    "delete": _delete,
 }
+
+OWNED: dict[str, Callable[[World], str]] = {
+    "running": _held,
+    "retrying": lambda world: _held(world, AGAIN),
+    "pausing": STANDINGS["pausing"],
+    "pausing_to_retry": lambda world: _asked(world, _held(world, AGAIN), "pause"),
+    "cancelling": STANDINGS["cancelling"],
+    "cancel_delivered": _cancel_delivered,
+    "retrying_no_more": lambda world: _asked(world, _held(world, AGAIN), "cancel"),
+    "timing_out": _timing_out,
+    "mailed": _mailed,
+}
+"""Runs that somebody owns, and what may have been asked of them: a commit can leave each in its own way."""
 
 HEAD, *LINES = (line.split() for line in BY_HAND.strip().splitlines())
 CELLS = [
@@ -219,7 +275,8 @@ def test_each_command_leaves_a_run_where_the_table_says(
     asked = COMMANDS[command](world, run_id)
     world.do(asked)
 
-    assert world.status(run_id) == (before if outcome == "." else outcome)
+    after = world.status(run_id) if run_id in world.runs else "gone"
+    assert after == (before if outcome == "." else outcome)
 
 
 @pytest.mark.parametrize(("standing", "command", "outcome"), CELLS)
@@ -234,6 +291,41 @@ def test_each_command_when_repeated_changes_nothing_more(
     world.do(asked)
 
     assert world.snapshot() == once
+
+
+OUTCOMES, *OUTCOME_LINES = (line.split() for line in OUTCOMES_BY_HAND.strip().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("standing", "outcome", "after"),
+    [(name, outcome, after) for name, *row in OUTCOME_LINES for outcome, after in zip(OUTCOMES, row, strict=True)],
+)
+def test_each_outcome_of_a_commit_leaves_a_run_where_the_table_says(
+    world: World, standing: str, outcome: str, after: str
+) -> None:
+    run_id = OWNED[standing](world)
+    asleep = sleep(world.now_ms + DAY_MS)
+    turn = world.turn(
+        run_id,
+        Outcome(outcome),
+        opened=(asleep,),
+        waits=1,
+        deadline_ms=asleep.deadline_ms,
+        waits_for="sleep",
+        last_mail=0,
+    )
+
+    world.do(CommitTurn(turn))
+    assert world.status(run_id) == ("running" if after == "." else after)
+
+    once = world.snapshot()
+    world.do(CommitTurn(turn))
+    assert world.snapshot() == once
+
+
+def test_the_table_of_outcomes_is_of_every_outcome() -> None:
+    assert set(OUTCOMES) == {str(outcome) for outcome in Outcome}
+    assert {standing for standing, *_ in OUTCOME_LINES} == set(OWNED)
 
 
 def test_the_table_is_of_every_status_and_every_command_on_runs() -> None:

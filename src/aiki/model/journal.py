@@ -111,7 +111,7 @@ class Wait(Struct, frozen=True, omit_defaults=True):
         order: rises with the order in which the waits were opened; the oldest names the run's status, and an event
             goes to the oldest wait for its name.
         deadline_ms: when it is over by itself; None for never. A task's is when its next attempt is due.
-        duration_ms: of a sleep, as it was asked for.
+        duration_ms: of a sleep, as it was asked for; of another wait, its timeout.
         attempt: of a task between attempts, the last one made; `error` is what that one raised.
     """
 

@@ -74,14 +74,22 @@ class Request:
         """Return when a wait for it that is opened now is over by itself, in logical time; None for never."""
         if self.until_ms is not None:
             return self.until_ms
-        span_ms = self.duration_ms if self.kind is EntryKind.SLEEP else self.timeout_ms
-        return None if span_ms is None else now_ms + span_ms
+        return None if self.span_ms is None else now_ms + self.span_ms
+
+    @property
+    def span_ms(self) -> int | None:
+        """How long it lasts at most, as the code says: a sleep's length, another wait's timeout; None for ever."""
+        return self.duration_ms if self.kind is EntryKind.SLEEP else self.timeout_ms
 
     def remainder(self, entry: Entry) -> "Request | None":
-        """Return what is left of a sleep that has been lengthened since `entry` was recorded, as a call of its own.
+        """Return what is left of a sleep or timer that has been lengthened since `entry` was recorded, as a call of its own.
 
-        It has a length too, so one that is lengthened a second time leaves a remainder in its turn.
+        It has a length too, so one that is lengthened a second time leaves a remainder in its turn. Timers have no names
+        of their own, so the entry may be that of another one, which the code has lost since: no timer rings early.
         """
+        if self.kind is EntryKind.TIMER:
+            is_early = self.until_ms is not None and self.until_ms > entry.at_ms
+            return Request(EntryKind.TIMER, self.address + _MORE, until_ms=self.until_ms) if is_early else None
         if self.kind is not EntryKind.SLEEP or self.duration_ms is None or entry.woken:
             return None
         if entry.duration_ms is None or entry.deadline_ms is None or self.duration_ms <= entry.duration_ms:
@@ -166,7 +174,7 @@ class Call:
             asked=self.asked,
             order=self.order,
             deadline_ms=self.deadline_ms,
-            duration_ms=self.request.duration_ms,
+            duration_ms=self.request.span_ms,
             attempt=self.attempt,
             error=self.error,
             label=self.label if self.request.described is not None else "",

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import copy_context
 from datetime import UTC, datetime
-from math import ceil
 from random import Random
 from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
@@ -41,12 +40,12 @@ from aiki.worker.ordered import OrderedTask, base_of
 from aiki.worker.replay import CANCEL_KEY, Replay
 from aiki.worker.requests import child_end_request, child_request, event_request, sleep_request, task_request
 from aiki.worker.telling import WAITS_FOR_NOTHING, RunLogger, conviction_text, misreading_text
+from aiki.worker.timers import MS_PER_S, Timers
 
 __all__ = ["RunMachine"]
 
 R = TypeVar("R")
 
-MS_PER_S: Final = 1000
 DELIVERIES_MAX: Final = 500  # in one go, before other runs get their turn
 
 
@@ -87,7 +86,7 @@ class RunMachine:
         self._calls_made = 0
         self._fresh: deque[Call] = deque()
         self._children: dict[CallKey, Call] = {}
-        self._timers: dict[WorkflowTimer, Call] = {}
+        self._timers = Timers(self)
         self._tasks_by_name: dict[str, TaskDefinition] = {}
         self._continuation: Ending | None = None
         self._effects = 0
@@ -359,12 +358,11 @@ class RunMachine:
         call = Call(request, CallKey(*name, ordinal), settle=settle, order=self._calls_made)
         call.born = self.delivered
         call.asked = self.delivered
+        call.deadline_ms = request.deadline_ms(self.logical_ms)
         matched = None if self._replay is None else self._replay.match(call)
-        if matched is None:
-            if request.kind in (EntryKind.TASK, EntryKind.CHILD):
-                self._fresh.append(call)
-                return call
-            call.deadline_ms = request.deadline_ms(self.logical_ms)
+        if matched is None and request.kind in (EntryKind.TASK, EntryKind.CHILD):
+            self._fresh.append(call)
+            return call
         if matched != "entry":
             self.inbox.open_wait(call)
             self.ledger.open_wait(call)
@@ -397,20 +395,11 @@ class RunMachine:
 
     def timer_opened(self, timer: WorkflowTimer) -> None:
         """An asyncio timer becomes a durable wait."""
-        until_ms = ceil(round(timer.when() * MS_PER_S, 3))  # never early; but seconds as floats are not exact
-        request = Request(EntryKind.TIMER, "timer", until_ms=until_ms)
-
-        def settle(_entry: Entry) -> None:
-            self._timers.pop(timer, None)
-            self.loop.ring(timer)
-
-        self._timers[timer] = self.make(request, settle)
+        self._timers.open(timer)
 
     def timer_closed(self, timer: WorkflowTimer) -> None:
         """An asyncio timer was cancelled."""
-        call = self._timers.pop(timer, None)
-        if call is not None and call.is_open:
-            self.withdraw(call)
+        self._timers.close(timer)
 
     def callback_failed(self, context: dict[str, Any]) -> None:
         """An error that nobody waits for is logged, once the code runs anew. (No error: what a dropped loop leaves.)"""

@@ -52,7 +52,10 @@ class Replay:
         return not (self._entries or self._waits or self._deliverable)
 
     def match(self, call: Call) -> Literal["entry", "wait"] | None:
-        """Find what is recorded of a call, and say as what. Its `past` becomes what was matched before it."""
+        """Find what is recorded of a call, and say as what. Its `past` becomes what was matched before it.
+
+        The call's `deadline_ms` is as if its wait was opened now; of a stored wait, it becomes what is left of that.
+        """
         call.past = self._past
         entry = self._entries.pop(call.key, None)
         if entry is not None:
@@ -91,8 +94,14 @@ class Replay:
 
 
 def _deadline_ms(wait: Wait, call: Call) -> int | None:
-    """Return a stored wait's deadline, moved by what the code has added to a sleep or taken from it since."""
-    duration_ms = call.request.duration_ms
-    if wait.deadline_ms is None or wait.duration_ms is None or duration_ms is None:
+    """Return a stored wait's deadline, moved by what the code has added to its length since, or taken from it.
+
+    Where it had no length then, or has none now, and of a timer, which says when and not how long, what the code says
+    now counts from where it says it.
+    """
+    if call.key.kind is EntryKind.TASK:
         return wait.deadline_ms
-    return wait.deadline_ms + duration_ms - wait.duration_ms
+    span_ms = call.request.span_ms
+    if wait.deadline_ms is None or wait.duration_ms is None or span_ms is None:
+        return call.deadline_ms
+    return wait.deadline_ms + span_ms - wait.duration_ms
