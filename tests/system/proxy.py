@@ -44,6 +44,7 @@ class Proxy:
             task = asyncio.ensure_future(self._carry(reader, writer))
             carried.add(task)
             task.add_done_callback(carried.discard)
+            task.add_done_callback(lambda _: writer.transport.abort())
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
@@ -51,16 +52,17 @@ class Proxy:
             yield self
         finally:
             server.close()
+            await asyncio.sleep(0)  # what was accepted this moment is carried now
             for task in list(carried):
                 task.cancel()
             await asyncio.gather(*carried, return_exceptions=True)
+            await asyncio.sleep(0)  # an aborted connection is closed in the loop's next turn
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either side ends it."""
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
-            writer.transport.abort()
             return
         connection = Connection()
 
@@ -80,7 +82,6 @@ class Proxy:
         finally:
             for way in ways:
                 way.cancel()
-            for end in (writer, server_writer):
-                end.transport.abort()
+            server_writer.transport.abort()
             with suppress(OSError, asyncio.CancelledError):
                 await asyncio.gather(*ways, return_exceptions=True)
