@@ -296,6 +296,15 @@ async def test_every_reference_in_the_document_leads_to_a_schema(world: World) -
     }
 
 
+async def test_the_document_says_which_requests_cannot_do_without_a_body(world: World) -> None:
+    paths = (await world.get("/openapi.json")).json["paths"]
+
+    posts = {path: operations["post"] for path, operations in paths.items() if "post" in operations}
+    cannot = {path for path, post in posts.items() if post.get("requestBody", {}).get("required")}
+    assert cannot >= {"/v1/runs", "/v1/worker/commit", "/v1/worker/poll"}
+    assert cannot.isdisjoint({"/v1/runs/{run_id}/cancel", "/v1/runs/{run_id}/events/{name}"})
+
+
 def test_every_problem_is_the_askers_or_says_that_it_is_ours() -> None:
     assert {code: kind.status for code, kind in PROBLEMS.items()} == {
         "body_too_large": 413,

@@ -84,7 +84,10 @@ def _operation(route: Route, schemas: "_Schemas") -> dict[str, Json]:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        operation["requestBody"] = {"content": {JSON: {"schema": schemas.of(route.body)}}}
+        operation["requestBody"] = {
+            "required": _must_be_said(types.type_info(route.body)),
+            "content": {JSON: {"schema": schemas.of(route.body)}},
+        }
     if route.role is not None:
         operation["description"] = f"For the role `{route.role}`, and those that include it."
         operation["security"] = [{"key": []}, {}]
@@ -108,6 +111,13 @@ def _parameters(route: Route, schemas: "_Schemas") -> list[dict[str, Json]]:
             }
         )
     return found
+
+
+def _must_be_said(body: types.Type) -> bool:
+    """Whether a request without a body, which is read as an empty one, cannot be meant."""
+    return (
+        any(field.required for field in body.fields) if isinstance(body, types.StructType) else body != types.RawType()
+    )
 
 
 class _Schemas:
