@@ -42,8 +42,9 @@ def server(
 ) -> int:
     """Serve runs over HTTP to workers and clients, until Ctrl-C.
 
-    All state is in the one database file. Stop the server, or kill it, whenever you like: started again on the same file,
-    it goes on. Workers and clients wait for it meanwhile.
+    All state is in the one database. Stop the server, or kill it, whenever
+    you like: started again on the same database, it goes on. Workers and
+    clients wait for it meanwhile.
 
     For example:
 
@@ -53,16 +54,17 @@ def server(
         AIKI_API_KEYS=$(aiki server --new-key) aiki server --host 0.0.0.0
 
     Args:
-        database: The SQLite file, made if it is not there; `:memory:` keeps nothing; or postgresql://user@host/name, for any
-            number of servers, once `aiki migrate apply` has been run. By default AIKI_DATABASE, else aiki.db.
+        database: The SQLite file, made if it is not there; `:memory:` keeps nothing; or postgresql://user@host/name, for
+            any number of servers, once `aiki migrate apply` has been run.
+            By default AIKI_DATABASE, else aiki.db.
         host: Where to listen. Beyond this machine only with API keys, or with --insecure.
         port: 0 for any that is free.
         unix: Listen on this path instead of a port; only you may connect.
-        redis: Show ready runs in this Redis, for workers with a RedisSubscriber: redis://host:6379/0, rediss:// for TLS. By
-            default AIKI_REDIS. What it holds can be lost at any time.
-        api_key: A key that opens everything, or with what it is for: worker=aiki_..., viewer@shop=aiki_... (viewer,
-            operator, worker or admin; @ and a namespace). May be given more than once. Better: AIKI_API_KEYS, with commas
-            between, since others on this machine can read command lines.
+        redis: Show ready runs in this Redis, for workers with a RedisSubscriber: redis://host:6379/0, rediss:// for TLS.
+            What it holds can be lost at any time. By default AIKI_REDIS.
+        api_key: A key that opens everything, or with what it is for: worker=aiki_..., viewer@shop=aiki_...
+            (viewer, operator, worker or admin; @ and a namespace). May be given more than once.
+            Better: AIKI_API_KEYS, with commas between, since others on this machine can read command lines.
         insecure: Answer anybody from anywhere, on a network that is yours alone.
         new_key: Print a new API key and exit.
     """
