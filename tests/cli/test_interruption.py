@@ -20,7 +20,7 @@ from tests.cli.shell import wait_for
 MOMENTS: Final = int(os.environ.get("AIKI_CTRL_C", "6"))
 AT_ONCE: Final = 5
 DEMO_S: Final = 11.0
-GONE_S_MAX: Final = 2.0
+GONE_S_MAX: Final = 10.0  # on a machine that runs other tests meanwhile; alone, a tenth of a second
 
 DRAWN: Final = [round(Random(moment).uniform(0, DEMO_S), 2) for moment in range(MOMENTS)]
 BATCHES: Final = [sorted(DRAWN[first : first + AT_ONCE]) for first in range(0, MOMENTS, AT_ONCE)]
