@@ -10,6 +10,18 @@ from typing import Final
 __all__ = ["ROWS"]
 
 ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "the whole": {
+        "names, order and defaults": (
+            "contract/test_signatures.py::test_what_the_contract_gives_by_position_may_be_given_so_and_has_its_default",
+            "contract/test_signatures.py::test_what_the_contract_gives_by_keyword_has_its_default",
+            "contract/test_signatures.py::test_every_option_and_filter_of_the_contract_is_there",
+            "contract/test_signatures.py::test_what_the_contract_lets_one_see_and_do_is_there",
+        ),
+        "types": (
+            "typing/test_types.py::test_every_part_of_the_public_surface_has_its_type",
+            "typing/test_types.py::test_a_mistake_is_found_at_its_line_and_nowhere_else",
+        ),
+    },
     "tasks": {
         "@task, @task(name=): any positional and keyword arguments": (
             "contract/test_tasks.py::test_a_task_takes_any_positional_and_keyword_arguments",
@@ -286,7 +298,8 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "store/test_reading.py::test_a_filter_narrows_a_list_and_a_count_alike",
             "store/test_reading.py::test_a_list_has_the_newest_first_and_goes_on_where_the_page_ended",
         ),
-        ".cancel_many and the like": (
+        ".cancel_many(filter) and the like": (
+            "http/test_bulk.py::test_a_filter_is_given_as_one_object_or_as_keywords",
             "http/test_bulk.py::test_a_client_begins_a_job_and_waits_for_it",
             "http/test_bulk.py::test_each_verb_is_asked_of_many",
             "server/test_bulk.py::test_a_part_that_is_driven_twice_is_done_once",
@@ -303,6 +316,15 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "schedules": {
         "cron, timezone": (
             "system/test_embedded_schedules.py::test_a_daily_schedule_starts_a_run_each_day_at_its_hour_on_the_wall",
+        ),
+        "every=": (
+            "contract/test_schedules.py::test_an_interval_counts_from_the_activation_and_does_not_drift",
+            "contract/test_schedules.py::test_an_interval_is_seconds_or_a_timedelta",
+            "contract/test_schedules.py::test_the_same_interval_again_ticks_as_before_and_another_counts_from_now",
+            "contract/test_schedules.py::test_an_interval_goes_on_counting_while_no_server_runs_and_makes_the_latest_tick_good",
+            "contract/test_schedules.py::test_a_tick_of_an_interval_is_passed_over_while_a_run_of_it_is_open",
+            "contract/test_schedules.py::test_an_interval_is_tried_out_without_moving_its_ticks",
+            "contract/test_schedules.py::test_a_schedule_has_an_interval_or_a_cron_expression_and_an_interval_has_a_least_length",
         ),
         "activate: the same again changes nothing; another definition, on_change=": (
             "system/test_embedded_schedules.py::test_activating_the_same_again_changes_nothing",
@@ -334,6 +356,25 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
     },
     "command line": {
+        "aiki demo": ("cli/test_demo.py::test_it_ends_well_and_says_nothing_else",),
+        "aiki dev: one command, reload, a syntax error is shown, what a stalled run needs": (
+            "cli/test_dev_command.py::test_a_change_is_served_and_a_syntax_error_is_shown_while_the_old_code_goes_on",
+            "cli/test_dev_command.py::test_what_happens_to_runs_is_told_and_what_a_stalled_one_needs",
+        ),
+        "aiki server; a taken port names who holds it": (
+            "cli/test_server_command.py::test_it_says_a_line_when_it_begins_and_one_when_it_ends_and_none_for_a_request",
+            "cli/test_server_command.py::test_a_port_that_is_taken_is_refused_with_who_holds_it",
+        ),
+        "aiki web": ("cli/test_web_command.py::test_it_shows_the_page_and_sends_on_what_the_page_asks",),
+        "aiki worker module:worker; Ctrl-C": (
+            "cli/test_worker_command.py::test_a_target_that_is_none_is_told_with_what_would_work",
+            "cli/test_worker_command.py::test_ctrl_c_lets_tasks_finish_and_a_second_one_hands_them_to_the_next_worker_at_once",
+            "cli/test_interruption.py::test_the_exit_status_says_which_signal_it_was",
+        ),
+        "aiki migrate": (
+            "store/test_postgres.py::test_a_database_with_pending_migrations_is_refused_with_the_command_that_applies_them",
+            "store/test_postgres.py::test_of_two_who_migrate_at_once_one_applies_and_the_other_finds_nothing_to_do",
+        ),
         "aiki runs ...": (
             "cli/test_runs_command.py::test_the_program_completes_its_sleeps_shortened_by_wake",
             "cli/test_runs_command.py::test_a_run_is_held_and_let_go",
@@ -353,7 +394,19 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "BlockingClient": (
             "sdk/test_blocking.py::test_a_program_that_does_not_await_starts_sends_and_waits",
+            "sdk/test_blocking.py::test_runs_are_started_shown_and_listed_by_name",
+            "sdk/test_blocking.py::test_a_run_is_found_again_by_id_and_by_reference",
             "sdk/test_blocking.py::test_a_run_is_steered",
+            "sdk/test_blocking.py::test_a_run_is_held_let_go_and_tried_again",
+            "sdk/test_blocking.py::test_a_schedule_is_activated_looked_at_and_steered",
+            "sdk/test_blocking.py::test_an_event_is_sent_to_a_run_whose_code_is_not_at_hand_and_once_by_its_reference",
+            "sdk/test_blocking.py::test_what_goes_wrong_is_raised_as_by_the_client_that_awaits",
+            "sdk/test_blocking.py::test_where_an_event_loop_runs_the_call_is_refused_and_the_client_that_awaits_is_named",
+            "house/test_derived.py::test_a_coroutine_method_has_its_blocking_one",
+        ),
+        "RedisSubscriber: falls back to the long poll while Redis is away": (
+            "system/test_redis.py::test_a_worker_finds_its_work_in_redis",
+            "system/test_redis.py::test_while_redis_is_away_polls_bring_the_work_and_then_redis_again",
         ),
         "async with worker, worker.run()": (
             "worker/test_worker.py::test_a_signal_lets_tasks_finish",

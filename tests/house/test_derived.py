@@ -22,9 +22,10 @@ from aiki.sdk.blocking import (
     BlockingSchedules,
 )
 from aiki.sdk.bulk import BulkJob
-from aiki.sdk.client import Client, ClientEvents, Runs
+from aiki.sdk.client import Client, ClientEvents
 from aiki.sdk.events import Event
 from aiki.sdk.handle import Handle
+from aiki.sdk.runs import Runs
 from aiki.sdk.schedule_handle import ScheduleHandle, Schedules
 from aiki.worker.worker import Worker
 from tools import reference

@@ -89,6 +89,23 @@ async def test_a_client_begins_a_job_and_waits_for_it(world: World) -> None:
             await client.runs.retry_many(run_ids=runs, workflow="order")
         every = await (await client.runs.retry_many(everything=True)).wait()
 
+        with pytest.raises(ValueError, match="as one object or as keywords"):
+            await client.runs.retry_many({"workflow": "order"}, tags={"shop": "a"})
+
     assert (done.is_done, done.seen, done.changed, done.verb) == (True, 3, 3, "cancel")
     assert (by_ids.seen, by_ids.unchanged) == (3, 3)
     assert every.seen == 0
+
+
+@pytest.mark.parametrize("verb", ["cancel", "terminate", "retry", "requeue", "pause", "resume", "wake"])
+async def test_a_filter_is_given_as_one_object_or_as_keywords(world: World, verb: str) -> None:
+    await world.start(options={"tags": {"shop": "a"}})
+    await world.start()
+
+    async with world.client() as client:
+        ask = getattr(client.runs, f"{verb}_many")
+        filters: dict[str, Any] = {"tags": {"shop": "a"}, "status": ["queued", "cancelled", "paused"]}
+        jobs = [await ask(filters), await ask(filter=filters), await ask(**filters)]
+        done = [await job.wait(timeout=30) for job in jobs]
+
+    assert [job.seen for job in done] == [1, 1, 1]

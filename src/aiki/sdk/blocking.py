@@ -1,33 +1,32 @@
 """The client for code that does not await: Django, Flask, scripts. The same calls, answered when they return.
 
 The rule: nothing is said twice. Each method here is made by `_blocking` of the `async` one that it stands for, and takes
-its parameters, types and documentation from there; a new one costs one line, and a house test asks for it. What remains
-is how a call crosses: each client has one event loop in a thread of its own, started with the first call, where all
-threads' calls meet, so that they share requests as tasks do. A call takes its caller's context along; a caller that is
-interrupted cancels it. After `os.fork` the child leaves its parent's loop and connections alone, and starts its own.
+its parameters, types and documentation from there; a new one costs one line, and a house test asks for it. How a call
+crosses to the event loop where the `async` client lives is told in `loop_thread`. After `os.fork` the child leaves its
+parent's loop and connections alone, and starts its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import functools
 import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from aiki.errors import InvalidInput, Unavailable
 from aiki.sdk.bulk import BulkJob
-from aiki.sdk.client import Client, ClientEvents, Runs
+from aiki.sdk.client import Client, ClientEvents
 from aiki.sdk.convert import Seconds
 from aiki.sdk.events import EV, E, Event, Events, names_of
 from aiki.sdk.handle import Handle
 from aiki.sdk.here import refuse_in_workflow
+from aiki.sdk.loop_thread import LoopThread
+from aiki.sdk.runs import Runs
 from aiki.sdk.schedule_handle import ScheduleHandle, Schedules
 from aiki.sdk.serial import ANY
 from aiki.sdk.transport import Transport
@@ -41,9 +40,6 @@ __all__ = [
     "BlockingScheduleHandle",
     "BlockingSchedules",
 ]
-
-STOP_S: Final = 10  # how long it is waited for, at most, that a loop's thread ends
-LOOKUP_THREADS_MAX: Final = 4  # names of hosts, and the import of what speaks HTTP
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -313,17 +309,17 @@ class BlockingClient:
         url: str | None = None,
         api_key: str | None = None,
         namespace: str = "default",
-        timeout: Seconds = 10.0,
         *,
+        timeout: Seconds = 10.0,
         transport: Transport | None = None,
     ) -> None:
-        self._make = functools.partial(Client, url, api_key, namespace, timeout, transport=transport)
+        self._make = functools.partial(Client, url, api_key, namespace, timeout=timeout, transport=transport)
         self._made = self._make()
         self.namespace = namespace
         self.url = self._made.url
         self._is_forkable = transport is None
         self._lock = threading.RLock()  # a signal's handler may make a call while its thread makes one
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
         self._stop: weakref.finalize[[], Any] | None = None
         self._why_closed: str | None = None
         _clients.add(self)
@@ -400,11 +396,11 @@ class BlockingClient:
     def __repr__(self) -> str:
         return repr(self._made).replace("Client", "BlockingClient", 1)
 
-    def _started(self) -> _LoopThread:
+    def _started(self) -> LoopThread:
         if self._why_closed is not None:
             raise RuntimeError(self._why_closed)
         if self._thread is None:
-            self._thread = _LoopThread(self._made)
+            self._thread = LoopThread(self._made)
             self._stop = weakref.finalize(self, self._thread.stop)  # also when the program ends
         return self._thread
 
@@ -424,51 +420,6 @@ class BlockingClient:
             self._why_closed = "the client's transport belongs to the process that this one was forked from"
 
 
-class _LoopThread:
-    """An event loop in a thread of its own, with an open client."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self._loop = asyncio.new_event_loop()
-        # Of our own, for asyncio's is ended with a thread, and at a program's end none can be started.
-        self._lookups = ThreadPoolExecutor(LOOKUP_THREADS_MAX, thread_name_prefix="aiki-blocking-lookup")
-        self._loop.set_default_executor(self._lookups)
-        self._loop.run_until_complete(client.__aenter__())
-        self._thread = threading.Thread(target=self._run, name="aiki-blocking", daemon=True)
-        self._thread.start()
-
-    def submit(self, call: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Begin a call; before `stop`, never after it."""
-        try:
-            return asyncio.run_coroutine_threadsafe(call, self._loop)
-        except RuntimeError as error:
-            call.close()
-            raise RuntimeError("the client's thread has ended, for the program ends or a call ended it") from error
-
-    def stop(self) -> None:
-        """End all calls, the client and the thread. The garbage collector, too, may call it, in whatever thread."""
-        with contextlib.suppress(RuntimeError):  # a call has ended the loop, with SystemExit
-            self._loop.call_soon_threadsafe(self._loop.stop)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(STOP_S)
-
-    def _run(self) -> None:
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.run_until_complete(self._end())
-            self._loop.close()
-            self._lookups.shutdown()
-
-    async def _end(self) -> None:
-        await self.client.__aexit__(None, None, None)
-        calls = asyncio.all_tasks() - {asyncio.current_task()}
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        await self._loop.shutdown_asyncgens()
-
-
 def _refuse_here() -> None:
     refuse_in_workflow(
         "a client is used", "Use it in a task; from workflow code, start children: start_as_child(run, ...)"
@@ -484,7 +435,7 @@ def _refuse_here() -> None:
 
 
 _clients: Final[weakref.WeakSet[BlockingClient]] = weakref.WeakSet()
-_left_to_parent: Final[list[_LoopThread]] = []
+_left_to_parent: Final[list[LoopThread]] = []
 
 
 def _after_fork() -> None:
