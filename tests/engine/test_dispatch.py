@@ -29,6 +29,7 @@ def test_a_run_started_while_a_worker_waits_is_inserted_as_running(world: World)
     assert (row.status, row.session_id, row.epoch, row.turn) == (Status.RUNNING, session_id, 1, 0)
     assert (row.started_at_ms, row.clock_ms, row.due_at_ms) == (world.now_ms, world.now_ms, None)
     assert world.moves("a") == ["running (started)"]
+    assert world.history[-1].worker == world.sessions[row.session_id or ""].worker
 
 
 def test_a_suspended_run_that_is_woken_while_a_worker_waits_goes_straight_to_running(world: World) -> None:
@@ -39,7 +40,7 @@ def test_a_suspended_run_that_is_woken_while_a_worker_waits_goes_straight_to_run
     world.do(world.sending(run_id), offers=[_offer(session_id)])
 
     assert world.moves(run_id)[-2:] == ["awaiting_event (suspended)", "running (claimed)"]
-    assert world.history[-1].note == "message"
+    assert (world.history[-1].note, world.history[-1].worker) == ("message", world.sessions[session_id].worker)
 
 
 def test_a_run_that_was_lost_and_handed_over_at_once_keeps_both_moves(world: World) -> None:
@@ -50,6 +51,7 @@ def test_a_run_that_was_lost_and_handed_over_at_once_keeps_both_moves(world: Wor
     world.do(world.expiring(first), offers=[_offer(second)])
 
     assert world.moves(run_id)[-2:] == ["queued (worker_lost)", "running (claimed)"]
+    assert [move.worker for move in world.history[-2:]] == [None, world.sessions[second].worker]
 
 
 def test_the_higher_priority_goes_first_then_what_has_been_due_for_longest(world: World) -> None:

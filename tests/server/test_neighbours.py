@@ -16,6 +16,7 @@ from aiki.model.wire import (
     Announce,
     Assignment,
     Commit,
+    Goodbye,
     Held,
     Outcome,
     PollAnswer,
@@ -113,6 +114,37 @@ async def test_a_run_started_at_one_server_reaches_a_worker_at_another_at_once()
 
         assert assignment.run_id == run_id
         assert made.clock.monotonic_ms() == before_ms
+
+
+@virtually
+async def test_each_server_knows_the_workers_of_the_others() -> None:
+    async with fleet() as made:
+        polled = made.poll()
+        (started,) = await made.first.start([StartRun(made.new_id(), "default", "order", "1.0.0", Raw(b"{}"), "h")])
+        await polled
+
+        here = (await made.second.workers("default")).workers
+        there = (await made.first.workers("default")).workers
+        (version,) = (await made.first.workflows("default")).versions
+
+        assert started.warnings == ()
+        assert [(seen.name, seen.capacity, seen.is_elsewhere) for seen in (*here, *there)] == [
+            ("w", 10, False),
+            ("w", 10, True),
+        ]
+        assert there[0].held == 1
+        assert [(served.workflow, served.version) for served in there[0].versions] == [("order", "1.0.0")]
+        assert version.workers == ("w",)
+
+
+@virtually
+async def test_a_worker_that_says_goodbye_is_known_nowhere() -> None:
+    async with fleet() as made:
+        await made.second.goodbye(Goodbye(made.session_id))
+        await asyncio.sleep(1.1)
+
+        assert (await made.first.workers("default")).workers == ()
+        assert (await made.second.workers("default")).workers == ()
 
 
 @virtually

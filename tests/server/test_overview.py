@@ -25,7 +25,7 @@ async def test_a_worker_is_seen_with_what_it_said_of_itself_and_what_it_executes
     line = Executing(run_id, "charge(amount=12)", 2, since_ms=5, progress=Raw(b"0.5"))
     await world.do(world.calls.poll(replace(worker.request(), executing=(line,))))
 
-    (seen,) = world.server.service.overview.workers("default").workers
+    (seen,) = (await world.server.service.overview.workers("default")).workers
 
     assert (seen.name, seen.host, seen.pid, seen.sdk, seen.pools, seen.capacity) == (
         "w-1",
@@ -37,7 +37,7 @@ async def test_a_worker_is_seen_with_what_it_said_of_itself_and_what_it_executes
     )
     assert (seen.executing, seen.held, seen.heard_at_ms) == ((line,), 1, world.clock.now_ms())
     assert (await world.info(run_id)).executing == (line,)
-    assert world.server.service.overview.workers("other").workers == ()
+    assert (await world.server.service.overview.workers("other")).workers == ()
 
 
 async def test_what_is_executed_is_shown_of_a_running_run_alone_and_goes_with_its_worker(world: ServerWorld) -> None:
@@ -53,7 +53,7 @@ async def test_what_is_executed_is_shown_of_a_running_run_alone_and_goes_with_it
     assert (await world.info(run_id)).executing == ()
     await worker.goodbye()
     assert world.server.roster.executing(run_id) == ()
-    assert world.server.service.overview.workers("default").workers == ()
+    assert (await world.server.service.overview.workers("default")).workers == ()
 
 
 async def test_progress_that_is_too_long_and_lines_beyond_the_bound_are_left_out(world: ServerWorld) -> None:
@@ -62,7 +62,7 @@ async def test_progress_that_is_too_long_and_lines_beyond_the_bound_are_left_out
 
     await world.do(world.calls.poll(replace(worker.request(), executing=(line,) * 2_000)))
 
-    (seen,) = world.server.service.overview.workers("default").workers
+    (seen,) = (await world.server.service.overview.workers("default")).workers
     assert len(seen.executing) == 1_000
     assert {len(shown.progress) for shown in seen.executing} == {0}
 
@@ -79,7 +79,7 @@ async def test_a_server_that_does_not_know_who_polls_asks_for_an_introduction(wo
     )
 
     assert not (await worker.poll()).introduce
-    assert [seen.name for seen in world.server.service.overview.workers("default").workers] == ["w"]
+    assert [seen.name for seen in (await world.server.service.overview.workers("default")).workers] == ["w"]
     assert (await world.start()).warnings == ()
 
 

@@ -232,11 +232,11 @@ async def test_the_journal_of_an_earlier_attempt_and_chapter_is_read_by_its_name
 async def test_the_history_of_a_run_is_read_page_by_page(world: StoreWorld) -> None:
     run = await world.run()
     made = [
-        History(run.id, at_ms, old, new, reason, note)
-        for at_ms, old, new, reason, note in (
-            (1, None, Status.QUEUED, Reason.STARTED, None),
-            (2, Status.QUEUED, Status.RUNNING, Reason.CLAIMED, "by w"),
-            (3, Status.RUNNING, Status.COMPLETED, Reason.RETURNED, None),
+        History(run.id, at_ms, old, new, reason, note, worker=worker)
+        for at_ms, old, new, reason, note, worker in (
+            (1, None, Status.QUEUED, Reason.STARTED, None, None),
+            (2, Status.QUEUED, Status.RUNNING, Reason.CLAIMED, "due", "w"),
+            (3, Status.RUNNING, Status.COMPLETED, Reason.RETURNED, None, None),
         )
     ]
     await world.do(lambda ws: ws.history.extend(made))
@@ -248,7 +248,7 @@ async def test_the_history_of_a_run_is_read_page_by_page(world: StoreWorld) -> N
 
     assert rest is not None
     shown = [*first.moves, *rest.moves]
-    assert [History(run.id, m.at_ms, m.old, m.new, m.reason, m.note) for m in shown] == made
+    assert [History(run.id, m.at_ms, m.old, m.new, m.reason, m.note, worker=m.worker) for m in shown] == made
     assert rest.next_after is None
     assert await world.store.moves("other", run.id, after=0, limit=2) is None
 

@@ -51,6 +51,11 @@ async def test_a_short_retry_delay_is_waited_for_in_place() -> None:
     assert "suspended" not in outcomes(claim)
     assert commit.outcome is Outcome.COMPLETED
     assert commit.entries[-1].attempts == 3
+    assert [(tried.attempt, tried.error) for tried in commit.entries[-1].tries] == [
+        (1, "ValueError: not yet"),
+        (2, "ValueError: not yet"),
+        (3, ""),
+    ]
     recorded = claim.commits[0].opened[0]
     assert (recorded.attempt, recorded.error and recorded.error.message) == (1, "not yet")
 
@@ -80,7 +85,38 @@ async def test_a_longer_retry_delay_becomes_a_wait_and_the_run_suspends(*, parke
     assert log[0] == "attempt 1 at 0"
     assert log[1].startswith("attempt 2 at 60")
     assert commit.outcome is Outcome.COMPLETED
-    assert commit.entries[-1].attempts == 2
+    (entry,) = commit.entries
+    first, second = entry.tries
+    assert (entry.attempts, first.attempt, second.attempt) == (2, 1, 2)
+    assert (first.error, second.error) == ("ValueError: not yet", "")
+    assert entry.started_at_ms == first.started_at_ms == claim.journal_start_ms()
+    assert entry.finished_at_ms == second.finished_at_ms
+
+
+@virtually
+async def test_of_many_attempts_the_first_and_the_last_ones_are_told() -> None:
+    fails = failing(40, lambda: ValueError("x" * 1_000), retry=Retry.fixed(50, 1.0))
+
+    async def code(run: Run[Signals]) -> str:
+        return await fails.start(run)  # type: ignore[no-any-return]
+
+    (entry,) = (await Claim(code).play()).entries
+
+    assert entry.attempts == 41
+    assert [tried.attempt for tried in entry.tries] == [1, *range(23, 42)]
+    assert max(len(tried.error) for tried in entry.tries) == 300
+
+
+@virtually
+async def test_a_task_that_took_one_attempt_says_nothing_of_it_twice() -> None:
+    fails = failing(0, ValueError)
+
+    async def code(run: Run[Signals]) -> str:
+        return await fails.start(run)  # type: ignore[no-any-return]
+
+    (entry,) = (await Claim(code).play()).entries
+
+    assert (entry.attempts, entry.tries) == (1, ())
 
 
 @virtually

@@ -42,7 +42,7 @@ async def test_the_progress_of_a_task_is_seen_while_it_runs_and_gone_after_it() 
 
         (line,) = (await handle.info()).executing
         assert (line.task, line.attempt, line.progress) == ("copy(files=3)", 1, {"copied": 1})
-        (seen,) = world.server.service.overview.workers("default").workers
+        (seen,) = (await world.server.service.overview.workers("default")).workers
         assert (seen.name, [executing.run_id for executing in seen.executing]) == ("copier", [handle.id])
 
         await handle.result()
@@ -62,10 +62,11 @@ async def test_progress_that_is_too_long_is_refused_where_it_is_reported() -> No
 async def test_a_worker_introduces_itself_to_a_server_that_was_started_anew() -> None:
     async with fleet() as world, world.worker(copying_v1, name="copier") as (worker, _):
         world.server.roster.remove(worker._session.id)
-        assert world.server.service.overview.workers("default").workers == ()
+        (seen,) = (await world.server.service.overview.workers("default")).workers
+        assert (seen.name, seen.is_elsewhere) == ("copier", True)  # as the database knows it
 
         await asyncio.sleep(5)
 
-        (seen,) = world.server.service.overview.workers("default").workers
-        assert (seen.name, seen.session_id) == ("copier", worker._session.id)
+        (seen,) = (await world.server.service.overview.workers("default")).workers
+        assert (seen.name, seen.session_id, seen.is_elsewhere) == ("copier", worker._session.id, False)
         assert (await copying_v1.start(world.client, 0)).warnings == ()

@@ -132,8 +132,7 @@ def _tell_once(ws: WorkingSet, place: int | None) -> None:
     if before.new is not Status.QUEUED:
         return
     if before.old is None:
-        ws.history[place] = replace(before, new=Status.RUNNING)
-        ws.history.pop()
+        ws.history[place] = replace(before, new=Status.RUNNING, worker=ws.history.pop().worker)
     elif can_move(before.old, Status.RUNNING, Reason.CLAIMED):
-        ws.history[place] = replace(before, new=Status.RUNNING, reason=Reason.CLAIMED, note=str(before.reason))
-        ws.history.pop()
+        worker, cause = ws.history.pop().worker, str(before.reason)
+        ws.history[place] = replace(before, new=Status.RUNNING, reason=Reason.CLAIMED, note=cause, worker=worker)

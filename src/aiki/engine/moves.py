@@ -95,7 +95,8 @@ def move(ws: WorkingSet, row: RunRow, status: Status, reason: Reason, *, note: s
         ws.claims.pop(row.id, None)  # it ended within the batch that made it
     row = replace(row, status=status)
     row = ws.put_run(replace(row, alarm_at_ms=alarm_of(row, now_ms=ws.now_ms, grace_ms=ws.cancel_grace_ms)))
-    ws.history.append(History(row.id, ws.now_ms, old, status, reason, note, row.chapter, row.attempt))
+    worker = ws.sessions[row.session_id].worker if status is Status.RUNNING and row.session_id is not None else None
+    ws.history.append(History(row.id, ws.now_ms, old, status, reason, note, row.chapter, row.attempt, worker))
     return row
 
 

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from aiki.model.lifecycle import Status
 
-__all__ = ["EMPTY", "CallKey", "Entry", "EntryKind", "Failure", "Mail", "MailKind", "Wait"]
+__all__ = ["EMPTY", "CallKey", "Entry", "EntryKind", "Failure", "Mail", "MailKind", "Tried", "Wait"]
 
 EMPTY: Final = Raw()  # "no payload"; JSON null is Raw(b"null")
 
@@ -42,6 +42,15 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     traceback: str | None = None
     lineage: tuple[str, ...] = ()
     cause: "Failure | None" = None
+
+
+class Tried(Struct, frozen=True, omit_defaults=True):
+    """An attempt of a task that was not its only one, for people: which, when, and what it raised in one line."""
+
+    attempt: int
+    started_at_ms: int
+    finished_at_ms: int
+    error: str = ""
 
 
 class CallKey(Struct, frozen=True, order=True):
@@ -76,6 +85,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
         duration_ms: of a sleep, as it was asked for; with `deadline_ms` it tells what is left when it is lengthened.
         deadline_ms: when the wait was due.
         attempts: how many attempts a task took, with the times of first start and last end.
+        tries: of a task that took more than one, these: the first, and the last ones.
         label: the call as people would write it, cut short: `charge-card(amount=12)`.
         where: file and line of the call, where known.
     """
@@ -95,6 +105,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     duration_ms: int | None = None
     deadline_ms: int | None = None
     attempts: int = 0
+    tries: tuple[Tried, ...] = ()
     started_at_ms: int | None = None
     finished_at_ms: int | None = None
     reason: str | None = None
@@ -112,7 +123,8 @@ class Wait(Struct, frozen=True, omit_defaults=True):
             goes to the oldest wait for its name.
         deadline_ms: when it is over by itself; None for never. A task's is when its next attempt is due.
         duration_ms: of a sleep, as it was asked for; of another wait, its timeout.
-        attempt: of a task between attempts, the last one made; `error` is what that one raised.
+        attempt: of a task between attempts, the last one made; `error` is what that one raised, and `tries` are as in
+            `Entry`.
     """
 
     key: CallKey
@@ -122,6 +134,7 @@ class Wait(Struct, frozen=True, omit_defaults=True):
     duration_ms: int | None = None
     attempt: int = 0
     error: Failure | None = None
+    tries: tuple[Tried, ...] = ()
     label: str = ""
     where: str | None = None
 

@@ -5,9 +5,9 @@ The rule: nothing here commands anything. A picture is true of the moment when i
 
 from msgspec import Raw, Struct
 
-from aiki.model.journal import EMPTY, Failure, MailKind
+from aiki.model.journal import EMPTY, Failure, MailKind, Tried
 from aiki.model.lifecycle import Reason, Status
-from aiki.model.wire import Executing
+from aiki.model.wire import Announce, Executing
 
 __all__ = [
     "Bucket",
@@ -31,6 +31,7 @@ __all__ = [
     "WorkersView",
     "WorkflowsView",
     "cursor_of",
+    "introduced",
 ]
 
 
@@ -46,6 +47,7 @@ class WaitInfo(View, frozen=True):
     deadline_ms: int | None = None
     attempt: int = 0
     error: Failure | None = None
+    tries: tuple[Tried, ...] = ()
 
 
 class RunInfo(View, frozen=True):
@@ -130,7 +132,7 @@ class RunCount(View, frozen=True):
 
 
 class Move(View, frozen=True):
-    """A move of a run from one status to another; the first has no `old`."""
+    """A move of a run from one status to another; the first has no `old`. `worker` is whom it was handed to, by name."""
 
     number: int
     at_ms: int
@@ -138,6 +140,7 @@ class Move(View, frozen=True):
     reason: Reason
     old: Status | None = None
     note: str | None = None
+    worker: str | None = None
 
 
 class HistoryPage(View, frozen=True):
@@ -216,10 +219,11 @@ class Served(View, frozen=True):
 
 
 class WorkerView(View, frozen=True):
-    """A worker's session, as far as this server has heard of it.
+    """A worker's live session.
 
-    `heard_at_ms` is its last poll, `capacity` how many runs it takes in all, and `executing` what it said then of the
-    task attempts under way.
+    `heard_at_ms` is its last poll, `capacity` how many runs it takes in all, `held` how many it has, and `executing` what
+    it said then of the task attempts under way. `is_elsewhere`: it polls another server of the same database, which alone
+    knows when it was heard and what it executes.
     """
 
     session_id: str
@@ -234,6 +238,23 @@ class WorkerView(View, frozen=True):
     held: int = 0
     versions: tuple[Served, ...] = ()
     executing: tuple[Executing, ...] = ()
+    is_elsewhere: bool = False
+
+
+def introduced(said: Announce, *, at_ms: int) -> WorkerView:
+    """Return a session as its worker introduced it at `at_ms`."""
+    return WorkerView(
+        session_id=said.session_id,
+        name=said.worker,
+        announced_at_ms=at_ms,
+        heard_at_ms=at_ms,
+        host=said.host,
+        pid=said.pid,
+        sdk=said.sdk,
+        pools=said.pools,
+        capacity=said.capacity,
+        versions=tuple(Served(info.workflow, info.version) for info in said.versions),
+    )
 
 
 class WorkersView(View, frozen=True):

@@ -91,7 +91,7 @@ class Keys:
 
 
 class History(Struct, frozen=True):
-    """A recorded move of a run."""
+    """A recorded move of a run; `worker` is the name of whom it was handed to."""
 
     run_id: str
     at_ms: int
@@ -101,6 +101,7 @@ class History(Struct, frozen=True):
     note: str | None = None
     chapter: int = 1
     attempt: int = 1
+    worker: str | None = None
 
 
 class RunValue(Struct, frozen=True):

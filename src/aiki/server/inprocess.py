@@ -81,7 +81,7 @@ class InProcessTransport:
 
     async def workers(self, namespace: str) -> WorkersView:
         """Return the workers that are there."""
-        return self._service().overview.workers(namespace)
+        return await self._service().overview.workers(namespace)
 
     async def workflows(self, namespace: str) -> WorkflowsView:
         """Return the versions of workflows that are known."""

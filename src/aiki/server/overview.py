@@ -13,18 +13,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from aiki.clock import Clock
-from aiki.errors import InvalidInput, RunNotFound
+from aiki.errors import InvalidInput, RunNotFound, Unavailable
 from aiki.model.lifecycle import Status
 from aiki.model.views import (
     HistoryPage,
     InboxPage,
+    Served,
     Stats,
     ValuesPage,
     VersionView,
     WorkersView,
+    WorkerView,
     WorkflowsView,
 )
-from aiki.server.roster import Roster
+from aiki.server.roster import WORKERS_MAX, Roster
 from aiki.store.base import Store
 
 __all__ = ["BUCKETS_MAX", "ROWS_MAX", "WINDOW_MS_MAX", "WINDOW_MS_MIN", "Overview"]
@@ -39,6 +41,7 @@ KEPT_TIMES: Final = 20
 KEPT_MS_MIN: Final = 1_000
 KEPT_MS_MAX: Final = 60_000
 KEPT_MAX: Final = 200  # answers
+LIVE: Final = "live"
 
 T = TypeVar("T")
 
@@ -57,7 +60,7 @@ class Overview:
         self._store = store
         self._roster = roster
         self._clock = clock
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[Hashable, ...], _Kept] = OrderedDict()
 
     # -------------------------------------------------------------------------------------------------------- one run
 
@@ -85,9 +88,37 @@ class Overview:
 
     # ------------------------------------------------------------------------------------------------------- the whole
 
-    def workers(self, namespace: str) -> WorkersView:
-        """Return the workers that are there, with what they execute."""
-        return self._roster.workers(namespace)
+    async def workers(self, namespace: str) -> WorkersView:
+        """Return the workers that are there, with what those of this server execute."""
+        return self._roster.workers(namespace, await self._live(namespace))
+
+    async def warnings(self, namespace: str, workflow: str, *, version: str, pool: str) -> tuple[str, ...]:
+        """Return what whoever starts a run of this version should know: that nobody serves it.
+
+        It is worth no failure: where the database cannot be asked, nothing is said.
+        """
+        if self._roster.serves(namespace, workflow, version=version, pool=pool):
+            return ()
+        try:
+            live = await self._live(namespace)
+        except Unavailable:
+            return ()
+        if any(Served(workflow, version) in view.versions and pool in (view.pools or ("",)) for view in live):
+            return ()
+        where = f" in pool {pool}" if pool else ""
+        return (f"no worker serves {workflow} {version}{where} yet; the run waits until one does",)
+
+    def workers_changed(self) -> None:
+        """A worker has come to this server, or left it: what the database said before is out of date."""
+        for key in [key for key in self._kept if key[0] == LIVE]:
+            del self._kept[key]
+
+    async def _live(self, namespace: str) -> list[WorkerView]:
+        """Return the live sessions as the database knows them: of this server, and of others."""
+        return await self._remembered(
+            (LIVE, namespace),
+            lambda: self._store.present(namespace, now_ms=self._clock.now_ms(), limit=WORKERS_MAX + 1),
+        )
 
     async def workflows(self, namespace: str) -> WorkflowsView:
         """Return all versions, with schemas, counts, and who serves them."""
@@ -96,9 +127,10 @@ class Overview:
         found = {(version.workflow, version.version): version for version in announced}
         for workflow, version in counts.keys() - found.keys():
             found[workflow, version] = VersionView(workflow, version)
+        live = await self._live(namespace)
         shown: list[VersionView] = []
         for (workflow, version), view in sorted(found.items())[:VERSIONS_MAX]:
-            workers, warnings = self._roster.serving(namespace, workflow, version)
+            workers, warnings = self._roster.serving(namespace, workflow, version=version, live=live)
             runs = counts.get((workflow, version), {})
             shown.append(replace(view, runs=runs, workers=workers, warnings=warnings))
         return WorkflowsView(tuple(shown), has_more=len(found) > VERSIONS_MAX)
@@ -132,7 +164,7 @@ class Overview:
     async def _counts(self, namespace: str) -> dict[tuple[str, str], dict[Status, int]]:
         return await self._remembered(("counts", namespace), lambda: self._store.versions_counted(namespace))
 
-    async def _remembered(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _remembered(self, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[T]]) -> T:
         """Return what `ask` returned lately, or what it returns now; who asks meanwhile waits for the same answer."""
         kept = self._kept.get(key)
         if kept is not None and kept.until_ms is not None and kept.until_ms <= self._clock.monotonic_ms():
@@ -145,7 +177,7 @@ class Overview:
         answer: T = await asyncio.shield(kept.asked)
         return answer
 
-    async def _timed(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _timed(self, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[T]]) -> T:
         began_ms = self._clock.monotonic_ms()
         try:
             answer = await ask()

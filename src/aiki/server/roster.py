@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from aiki.clock import Clock
 from aiki.config import Config
 from aiki.model.journal import EMPTY
-from aiki.model.views import Served, WorkersView, WorkerView
+from aiki.model.views import Served, WorkersView, WorkerView, introduced
 from aiki.model.wire import PROGRESS_BYTES_MAX, Announce, Executing, PollRequest, VersionInfo
 
-__all__ = ["Roster"]
+__all__ = ["WORKERS_MAX", "Roster"]
 
 EXECUTING_MAX: Final = 1_000  # remembered of one session
 WORKERS_MAX: Final = 1_000  # in one answer
@@ -89,25 +89,25 @@ class Roster:
 
     # ---------------------------------------------------------------------------------------------------------- asking
 
-    def warnings(self, namespace: str, workflow: str, *, version: str, pool: str) -> tuple[str, ...]:
-        """Return what whoever starts a run of this version should know."""
-        if (namespace, workflow, version, pool) in self._served:
-            return ()
-        where = f" in pool {pool}" if pool else ""
-        return (f"no worker serves {workflow} {version}{where} yet; the run waits until one does",)
+    def serves(self, namespace: str, workflow: str, *, version: str, pool: str) -> bool:
+        """Return whether a worker that polls this server serves a version in a pool."""
+        return (namespace, workflow, version, pool) in self._served
 
     def executing(self, run_id: str) -> tuple[Executing, ...]:
         """Return what is executed for a run now."""
         known = self._sessions.get(self._executing.get(run_id, ""))
         return () if known is None else tuple(line for line in known.executing if line.run_id == run_id)
 
-    def workers(self, namespace: str) -> WorkersView:
-        """Return the workers of a namespace, by name."""
-        found = [known for known in self._sessions.values() if known.announce.namespace == namespace]
-        found.sort(key=lambda known: (known.announce.worker, known.announce.session_id))
-        return WorkersView(tuple(map(_view, found[:WORKERS_MAX])), has_more=len(found) > WORKERS_MAX)
+    def workers(self, namespace: str, live: Iterable[WorkerView]) -> WorkersView:
+        """Return the workers of a namespace, by name: those of this server, and what the database says of others."""
+        found = [_view(known) for known in self._sessions.values() if known.announce.namespace == namespace]
+        found += (view for view in live if view.session_id not in self._sessions)
+        found.sort(key=lambda view: (view.name, view.session_id))
+        return WorkersView(tuple(found[:WORKERS_MAX]), has_more=len(found) > WORKERS_MAX)
 
-    def serving(self, namespace: str, workflow: str, version: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def serving(
+        self, namespace: str, workflow: str, *, version: str, live: Iterable[WorkerView]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return who serves a version, by name, and what is odd about it: that they announce different schemas."""
         newest_first: list[tuple[int, str, VersionInfo]] = []
         for known in self._sessions.values():
@@ -119,7 +119,8 @@ class Roster:
                 if (info.workflow, info.version) == (workflow, version)
             ]
         newest_first.sort(key=lambda found: found[:2])
-        names = tuple(sorted({name for _, name, _ in newest_first}))
+        elsewhere = {view.name for view in live if Served(workflow, version) in view.versions}
+        names = tuple(sorted(elsewhere.union(name for _, name, _ in newest_first)))
         others = sorted({name for _, name, info in newest_first if info != newest_first[0][2]})
         if not others:
             return names, ()
@@ -148,21 +149,8 @@ def _shown(line: Executing) -> Executing:
 
 
 def _view(known: _Session) -> WorkerView:
-    said = known.announce
-    return WorkerView(
-        session_id=said.session_id,
-        name=said.worker,
-        announced_at_ms=known.announced_at_ms,
-        heard_at_ms=known.heard_at_ms,
-        host=said.host,
-        pid=said.pid,
-        sdk=said.sdk,
-        pools=said.pools,
-        capacity=said.capacity,
-        held=known.held,
-        versions=tuple(Served(info.workflow, info.version) for info in said.versions),
-        executing=known.executing,
-    )
+    said = introduced(known.announce, at_ms=known.announced_at_ms)
+    return replace(said, heard_at_ms=known.heard_at_ms, held=known.held, executing=known.executing)
 
 
 def _few(names: Iterable[str]) -> str:

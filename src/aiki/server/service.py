@@ -122,7 +122,7 @@ class Service:
             refused=lambda start, problem: Started(start.run_id, problem=problem),
             misfits=self._contracts.misfits_of_starts,
         )
-        return [self._warned(started, request) for started, request in zip(answers, starts, strict=True)]
+        return [await self._warned(started, request) for started, request in zip(answers, starts, strict=True)]
 
     async def send(self, events: Sequence[SendEvent]) -> list[Standing]:
         """Send many events; one answer for each, in order."""
@@ -158,11 +158,11 @@ class Service:
 
     async def info(self, namespace: str, run_id: str) -> RunInfo | None:
         """Return a run with payloads and open waits, or None."""
-        return self._noted(await self._store.info(namespace, run_id))
+        return await self._noted(await self._store.info(namespace, run_id))
 
     async def by_reference(self, namespace: str, workflow: str, reference_id: str) -> RunInfo | None:
         """Return the run that bears a reference id, or None."""
-        return self._noted(await self._store.by_reference(namespace, workflow, reference_id))
+        return await self._noted(await self._store.by_reference(namespace, workflow, reference_id))
 
     async def list_runs(self, runs: RunFilter) -> RunPage:
         """Return a page of runs."""
@@ -201,6 +201,7 @@ class Service:
         outcome = await self._pipeline.ask(Announced(announce, self._config.lease_ms))
         if not outcome.over:
             self._roster.add(announce)
+            self.overview.workers_changed()
             self._contracts.add(announce)
         return PollAnswer(self._clock.now_ms(), self._config.lease_ms, session_over=outcome.over)
 
@@ -250,6 +251,7 @@ class Service:
         self._roster.remove(request.session_id)
         for _ in range(RETURNS_MAX):
             returned = await self._pipeline.ask(SayGoodbye(request))
+            self.overview.workers_changed()
             if not returned.more:
                 return
 
@@ -310,12 +312,12 @@ class Service:
             raise
         return submitted
 
-    def _warned(self, started: Started, request: StartRun) -> Started:
+    async def _warned(self, started: Started, request: StartRun) -> Started:
         if started.problem is not None:
             return started
         version = started.version or request.version
         self._contracts.note(started.run_id, (request.namespace, request.workflow, version))
-        warnings = self._roster.warnings(
+        warnings = await self.overview.warnings(
             request.namespace,
             request.workflow,
             version=version,
@@ -323,12 +325,12 @@ class Service:
         )
         return replace(started, warnings=warnings) if warnings else started
 
-    def _noted(self, info: RunInfo | None) -> RunInfo | None:
+    async def _noted(self, info: RunInfo | None) -> RunInfo | None:
         """Add what people should know of a run: that nobody serves it, or what is executed for it."""
         if info is not None and info.status is Status.RUNNING:
             executing = self._roster.executing(info.id)
             return replace(info, executing=executing) if executing else info
         if info is None or info.status in TERMINAL or info.status is Status.PAUSED:
             return info
-        warnings = self._roster.warnings(info.namespace, info.workflow, version=info.version, pool=info.pool)
+        warnings = await self.overview.warnings(info.namespace, info.workflow, version=info.version, pool=info.pool)
         return replace(info, warnings=warnings) if warnings else info

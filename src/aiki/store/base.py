@@ -25,6 +25,7 @@ from aiki.model.views import (
     RunPage,
     ValuesPage,
     VersionView,
+    WorkerView,
 )
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History, Keys, WorkingSet
@@ -223,6 +224,10 @@ class Store(Protocol):
 
     async def announced(self, namespace: str, *, limit: int) -> list[VersionView]:
         """Return what workers have announced, by workflow and version."""
+        ...
+
+    async def present(self, namespace: str, *, now_ms: int, limit: int) -> list[WorkerView]:
+        """Return the live sessions, by the names of their workers, each as it was introduced and as if elsewhere."""
         ...
 
     async def history(self, run_id: str) -> list[History]:

@@ -7,12 +7,12 @@ from typing import Final
 
 from aiki.model.lifecycle import Status
 from aiki.model.many import BulkJob
-from aiki.model.views import Bucket, QueueDepth, VersionView, cursor_of
+from aiki.model.views import Bucket, QueueDepth, VersionView, WorkerView, cursor_of
 from aiki.store import rows
 from aiki.store.filtering import place_of
 from aiki.store.reading import Reading, ask
 
-__all__ = ["announced", "buckets", "job", "jobs", "open_jobs", "queue_depths", "versions_counted"]
+__all__ = ["announced", "buckets", "job", "jobs", "open_jobs", "present", "queue_depths", "versions_counted"]
 
 COUNTS_MAX: Final = 20_000  # versions times statuses
 
@@ -59,6 +59,12 @@ def announced(namespace: str, *, limit: int) -> Reading[list[VersionView]]:
             yield from ask("announced", namespace=namespace, limit=limit)
         )
     ]
+
+
+def present(namespace: str, *, now_ms: int, limit: int) -> Reading[list[WorkerView]]:
+    """Return the live sessions, by the names of their workers."""
+    found = yield from ask("present", namespace=namespace, now_ms=now_ms, limit=limit)
+    return [rows.worker_of(row) for row in found]
 
 
 def job(namespace: str, job_id: str) -> Reading[BulkJob | None]:

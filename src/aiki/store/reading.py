@@ -210,7 +210,7 @@ def journal(
 def history(run_id: str) -> Reading[list[History]]:
     """Return how a run came to where it stands."""
     return [
-        History(run_id, move.at_ms, move.old, move.new, move.reason, move.note)
+        History(run_id, move.at_ms, move.old, move.new, move.reason, move.note, worker=move.worker)
         for move in (yield from _moves(run_id, after=0, limit=HISTORY_ROWS))
     ]
 
@@ -225,8 +225,8 @@ def moves(namespace: str, run_id: str, *, after: int, limit: int) -> Reading[His
 
 def _moves(run_id: str, *, after: int, limit: int) -> Reading[list[Move]]:
     return [
-        Move(number, at_ms, Status(new), Reason(reason), None if old is None else Status(old), note)
-        for number, at_ms, old, new, reason, note in (
+        Move(number, at_ms, Status(new), Reason(reason), None if old is None else Status(old), note, worker)
+        for number, at_ms, old, new, reason, note, worker in (
             yield from ask("history", run_id=run_id, after=after, limit=limit)
         )
     ]
@@ -311,7 +311,8 @@ def _info_of(row: Iterable[Any]) -> RunInfo:
 
 
 def _wait_info(wait: Wait) -> WaitInfo:
-    return WaitInfo(str(wait.key.kind), wait.label or wait.key.address, wait.deadline_ms, wait.attempt, wait.error)
+    name = wait.label or wait.key.address
+    return WaitInfo(str(wait.key.kind), name, wait.deadline_ms, wait.attempt, wait.error, wait.tries)
 
 
 def _waits(run_id: str) -> Reading[list[Wait]]:

@@ -23,6 +23,7 @@ from aiki.model.views import (
     RunPage,
     ValuesPage,
     VersionView,
+    WorkerView,
 )
 from aiki.model.wire import Finished, JournalPage, VersionInfo
 from aiki.model.working_set import History
@@ -103,6 +104,10 @@ class Reads(ABC):
     async def announced(self, namespace: str, *, limit: int) -> list[VersionView]:
         """Return what workers have announced, by workflow and version."""
         return await self._read(overview.announced(namespace, limit=limit))
+
+    async def present(self, namespace: str, *, now_ms: int, limit: int) -> list[WorkerView]:
+        """Return the live sessions, by the names of their workers."""
+        return await self._read(overview.present(namespace, now_ms=now_ms, limit=limit))
 
     async def history(self, run_id: str) -> list[History]:
         """Return how a run came to where it stands."""

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from aiki.model.journal import EMPTY, Entry, Failure, Mail, Wait
 from aiki.model.lifecycle import Status
@@ -17,6 +18,7 @@ from aiki.model.many import BulkJob, Progress, StartJob
 from aiki.model.retry import Retry
 from aiki.model.run import CancelKind, Cascade, ParentClose, RunEnd, RunRow, SessionRow
 from aiki.model.schedule import ScheduleRow
+from aiki.model.views import WorkerView
 
 __all__ = [
     "MOVED",
@@ -42,6 +44,7 @@ __all__ = [
     "text",
     "text_or_none",
     "wait_of",
+    "worker_of",
 ]
 
 Columns = Sequence[Any]
@@ -61,6 +64,7 @@ _entry: Final = msgspec.json.Decoder(Entry)
 _wait: Final = msgspec.json.Decoder(Wait)
 _mail: Final = msgspec.json.Decoder(Mail)
 _failure: Final = msgspec.json.Decoder(Failure)
+_worker: Final = msgspec.json.Decoder(WorkerView)
 _schedule: Final = msgspec.json.Decoder(ScheduleRow)
 _retry: Final = msgspec.json.Decoder(Retry)
 
@@ -215,6 +219,13 @@ def session_of(row: Columns) -> SessionRow:
     values = list(row)
     values[6] = values[6] != 0
     return SessionRow(*values)
+
+
+def worker_of(row: Columns) -> WorkerView:
+    """Return the worker of a row of the statement `present`. One that an older server has heard has a name alone."""
+    session_id, name, said, held = row
+    known = WorkerView(session_id, name, 0, 0) if said is None else _worker.decode(said)
+    return replace(known, held=held, is_elsewhere=True)
 
 
 def session_columns(row: SessionRow) -> Columns:

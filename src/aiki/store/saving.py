@@ -10,6 +10,7 @@ from typing import Final
 
 from aiki.model.run import NewRun, RunRow
 from aiki.model.schedule import ScheduleName, ScheduleRow
+from aiki.model.views import introduced
 from aiki.model.working_set import WorkingSet
 from aiki.store import rows
 from aiki.store.base import StoreRefused
@@ -66,6 +67,7 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
     for statement in DELETED_WITH_RUN if ws.removed_runs else ():
         yield statement, _each(ws.removed_runs)
     yield "delete_sessions", _each(ws.removed_sessions)
+    yield "delete_introductions", _each(ws.removed_sessions)
     yield "delete_jobs", _each(ws.removed_jobs)
     yield "delete_workflows", ws.removed_versions
     yield "drop_chapters", ws.dropped_chapters
@@ -93,6 +95,10 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
     yield "insert_waiters", ((w.target_id, w.run_id, w.ordinal) for w in ws.new_waiters)
     yield from _mail_changes(ws)
     yield "upsert_sessions", (rows.session_columns(row) for _, row in sorted(ws.changed_sessions.items()))
+    yield (
+        "insert_introductions",
+        ((said.session_id, rows.text(introduced(said, at_ms=ws.now_ms))) for said in ws.new_announcements),
+    )
     yield "delete_schedules", sorted(ws.removed_schedules)
     schedules = sorted(ws.changed_schedules.items(), key=_name)
     yield "insert_schedules", (rows.new_schedule_columns(row) for name, row in schedules if name in ws.new_schedules)
@@ -108,7 +114,7 @@ def changes(ws: WorkingSet, loaded: dict[str, RunRow]) -> Iterable[tuple[str, It
     yield (
         "insert_history",
         (
-            (h.run_id, h.at_ms, h.old and str(h.old), str(h.new), str(h.reason), h.note, h.chapter, h.attempt)
+            (h.run_id, h.at_ms, h.old and str(h.old), str(h.new), str(h.reason), h.note, h.chapter, h.attempt, h.worker)
             for h in ws.history
         ),
     )

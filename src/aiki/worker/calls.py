@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Any, Final, Protocol
 
 from aiki.errors import InvalidInput
-from aiki.model.journal import EMPTY, CallKey, Entry, EntryKind, Failure, Wait
+from aiki.model.journal import EMPTY, CallKey, Entry, EntryKind, Failure, Tried, Wait
 from aiki.sdk.host import ChildCall, TaskCall
 from aiki.worker.loop import WorkflowLoop
 from aiki.worker.ordered import OrderedCoroutine
@@ -18,6 +18,9 @@ from aiki.worker.ordered import OrderedCoroutine
 __all__ = ["Call", "CallCoroutine", "CallHost", "CallState", "Request"]
 
 Answer = Callable[[Entry], object]
+
+TRIES_MAX: Final = 20  # attempts of a task that are told of: the first, and the last ones
+TRIED_ERROR_CHARS_MAX: Final = 300
 
 _FITTING: Final = frozenset({EntryKind.TASK, EntryKind.CHILD_RESULT})  # it fitted its type when it was recorded
 _MORE: Final = "\tmore"  # no author's name holds a tab, so the rest of one sleep is never taken for another sleep
@@ -114,7 +117,7 @@ class Call:
         past: the highest `asked` of all that was matched before it was made: how far back it may excuse.
         order: its place among all calls of this execution.
         deadline_ms: when its wait is over by itself; None for never.
-        attempt, error: of a task, the attempts made so far and what the last one raised.
+        attempt, error: of a task, the attempts made so far and what the last one raised; `tries` are they, for people.
         progress: of a task, what its attempt reported last.
         settle: hands the answering entry to the code.
     """
@@ -133,6 +136,7 @@ class Call:
         "settle",
         "started_at_ms",
         "state",
+        "tries",
     )
 
     def __init__(self, request: Request, key: CallKey, *, settle: Callable[[Entry], None], order: int) -> None:
@@ -146,6 +150,7 @@ class Call:
         self.deadline_ms: int | None = None
         self.attempt = 0
         self.error: Failure | None = None
+        self.tries: tuple[Tried, ...] = ()
         self.started_at_ms: int | None = None
         self.progress = EMPTY
         self.state = CallState.OPEN
@@ -167,6 +172,12 @@ class Call:
         described = self.request.described
         return described.where if described is not None else None
 
+    def tried(self, since_ms: int, until_ms: int, error: Failure | None) -> None:
+        """Count an attempt that has ended."""
+        self.attempt += 1
+        said = "" if error is None else f"{error.type.rpartition('.')[2]}: {error.message}"[:TRIED_ERROR_CHARS_MAX]
+        self.tries = (*self.tries[:1], *self.tries[1:][2 - TRIES_MAX :], Tried(self.attempt, since_ms, until_ms, said))
+
     def wait(self) -> Wait:
         """Return it as an open wait."""
         return Wait(
@@ -177,6 +188,7 @@ class Call:
             duration_ms=self.request.span_ms,
             attempt=self.attempt,
             error=self.error,
+            tries=self.tries,
             label=self.label if self.request.described is not None else "",
             where=self.where,
         )

@@ -231,8 +231,8 @@ class Execution:
         del self._executing[call.key]
         self._host.executing_changed()
         verdict = Verdict(error=failure_of(_CANCELLED_ITSELF)) if done.cancelled() else done.result()
-        call.attempt += 1
         now_ms = self._host.server_time.now_ms()
+        call.tried(attempt.since_ms, now_ms, verdict.error)
         if verdict.error is not None and verdict.delay_ms is not None:
             if verdict.delay_ms <= IN_PLACE_MS:
                 self._in_place.add(call.key)

@@ -137,6 +137,7 @@ class RunMachine:
                 result=result,
                 error=error,
                 attempts=call.attempt,
+                tries=call.tries if call.attempt > 1 else (),
                 started_at_ms=call.started_at_ms,
                 finished_at_ms=now_ms,
                 label=call.label,

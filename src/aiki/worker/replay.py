@@ -68,6 +68,8 @@ class Replay:
             call.asked = wait.asked
             call.attempt = wait.attempt
             call.error = wait.error
+            call.tries = wait.tries
+            call.started_at_ms = wait.tries[0].started_at_ms if wait.tries else None
             call.deadline_ms = _deadline_ms(wait, call)
         self._past = max(self._past, call.asked)
         return "wait" if entry is None else "entry"

@@ -78,7 +78,7 @@ async def run_values(call: Call, asked: AskedValues, _body: None) -> Reply:
 
 async def list_workers(call: Call, asked: AskedNamespace, _body: None) -> Reply:
     """Return the workers that are there."""
-    return Reply(call.service.overview.workers(call.namespace(asked.namespace)))
+    return Reply(await call.service.overview.workers(call.namespace(asked.namespace)))
 
 
 async def list_workflows(call: Call, asked: AskedNamespace, _body: None) -> Reply:

@@ -127,7 +127,7 @@ SELECT payload
 
 -- name: history
 -- How a run came to where it stands, oldest first, at most :limit.
-SELECT id, at_ms, old_status, new_status, reason, note
+SELECT id, at_ms, old_status, new_status, reason, note, worker
   FROM history
  WHERE run_id = :run_id
    AND id > :after
@@ -263,6 +263,18 @@ SELECT workflow, version, input_schema, output_schema, events, worker, announced
   FROM workflows
  WHERE namespace = :namespace
  ORDER BY workflow, version
+ LIMIT :limit
+
+-- name: present
+-- The live sessions of a namespace, with what each said of itself and how many runs it has, by the names of the workers:
+-- at most :limit.
+SELECT sessions.id, worker, said, (SELECT count(*) FROM runs WHERE runs.session_id = sessions.id)
+  FROM sessions
+  LEFT JOIN introductions ON introductions.session_id = sessions.id
+ WHERE is_over = 0
+   AND expires_at_ms > :now_ms
+   AND namespace = :namespace
+ ORDER BY worker, sessions.id
  LIMIT :limit
 
 -- name: jobs_open

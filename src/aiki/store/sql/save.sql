@@ -151,6 +151,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
        SET poll = excluded.poll, expires_at_ms = excluded.expires_at_ms, suspect_run_id = excluded.suspect_run_id,
            is_over = excluded.is_over
 
+-- name: insert_introductions
+-- What workers have said of themselves, for servers that they do not poll.
+INSERT INTO introductions (session_id, said)
+VALUES (?, ?)
+    ON CONFLICT (session_id) DO NOTHING
+
 -- name: delete_schedules
 -- Schedules that were deactivated.
 DELETE FROM schedules
@@ -196,8 +202,8 @@ UPDATE bulk_jobs
 
 -- name: insert_history
 -- The moves of runs, in the order in which they were made.
-INSERT INTO history (run_id, at_ms, old_status, new_status, reason, note, chapter, attempt)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO history (run_id, at_ms, old_status, new_status, reason, note, chapter, attempt, worker)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: delete_journal
 -- All that runs have done: they are deleted.
@@ -243,6 +249,11 @@ DELETE FROM runs
 -- Sessions that were over long ago.
 DELETE FROM sessions
  WHERE id = ?
+
+-- name: delete_introductions
+-- What they had said.
+DELETE FROM introductions
+ WHERE session_id = ?
 
 -- name: delete_jobs
 -- Bulk jobs that were done long ago.
