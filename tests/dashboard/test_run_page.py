@@ -54,6 +54,36 @@ def test_the_timeline_shows_each_step_and_what_became_of_it(page: Page, shop: Sh
     expect(page).to_have_url(re.compile("step=2"))
 
 
+def test_each_attempt_of_a_task_is_shown_with_what_became_of_it(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["delivering"])
+    row = page.locator(".timeline-row").filter(has_text="charge-card")
+
+    expect(row.locator(".bar:not(.wait, .queue)")).to_have_count(3)
+    expect(row.locator(".bar.is-failed").first).to_have_attribute(
+        "title", re.compile("^attempt 1, .*: TimeoutError: the bank did not answer")
+    )
+    row.get_by_role("button").click()
+    tries = page.get_by_label("The chosen step").locator(".tries li")
+    expect(tries).to_have_count(3)
+    expect(tries.first).to_contain_text("TimeoutError: the bank did not answer within 5 s")
+    expect(tries.last).to_contain_text("completed")
+
+
+def test_an_attempt_that_failed_is_known_before_the_next_one(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["retrying"])
+
+    row = page.locator(".timeline-row").filter(has_text="reserve-courier")
+    expect(row.locator(".bar.is-failed")).to_have_count(1)
+    expect(row).to_contain_text("left")
+
+
+def test_history_names_the_worker_that_took_it(page: Page, shop: Shop) -> None:
+    page.goto(f"runs/{shop.runs['failed']}?tab=history")
+
+    expect(page.get_by_text("was started, and shop-worker-1 took it at once")).to_be_visible()
+    expect(page.locator(".run-facts")).to_contain_text("shop-worker-1")
+
+
 def test_the_timeline_is_narrowed_to_what_failed_and_by_name(page: Page, shop: Shop) -> None:
     _open(page, shop.runs["failed"])
     rows = page.locator(".timeline-row")

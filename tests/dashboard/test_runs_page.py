@@ -103,6 +103,15 @@ def test_pages_follow_one_another_and_lead_back(page: Page) -> None:
         expect(page).not_to_have_url(re.compile("cursor="))
 
 
+def test_sorting_says_that_it_is_of_this_page(page: Page) -> None:
+    page.goto("runs")
+    page.get_by_role("button", name="Duration").click()
+
+    expect(page.locator(".paging")).to_contain_text("newest first; what is on this page by duration")
+    took = page.locator("table.runs th[aria-sort=ascending]")
+    expect(took).to_have_text("Duration")
+
+
 def test_many_are_chosen_and_cancelled(page: Page, shop: Shop) -> None:
     for number in range(3):
         shop.order(f"order-many-{number}")

@@ -137,6 +137,27 @@ def test_a_key_is_asked_for_and_everything_works_at_a_base(new_page: Callable[..
     expect(page.get_by_role("heading", level=1)).to_have_text("order-4711")
 
 
+def test_a_key_stays_in_its_tab_and_travels_in_a_header_alone(new_page: Callable[..., Page], keyed: Shop) -> None:
+    page = new_page(keyed, expected="401")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("runs")
+    page.get_by_label("API key").fill(KEY)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    for path in ("overview", "workers", "runs"):
+        page.get_by_role("navigation", name="Pages").locator(f"a[href^={path}]").click()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+    assert [url for url in [page.url, *asked] if KEY in url] == []
+    assert page.evaluate("[JSON.stringify(localStorage), document.cookie].join()").count(KEY) == 0
+    assert page.evaluate("Object.values(sessionStorage)") == [KEY]
+    assert KEY not in page.content()
+    other = page.context.new_page()
+    other.goto("runs")
+    expect(other.get_by_label("API key")).to_be_visible()
+
+
 def test_a_wrong_key_is_asked_for_again(new_page: Callable[..., Page], keyed: Shop) -> None:
     page = new_page(keyed, expected="401")
     page.goto("runs")

@@ -29,7 +29,8 @@ def asked(shop: Shop) -> None:
     """A schedule, and a job."""
     body = {"workflow": "nightly-report", "version": "3.0.0", "input": {"pages": 1}, "every_ms": 3_600_000}
     shop.put("v1/schedules/hourly", body)
-    shop.post("v1/runs/pause", {"id": JOB_ID, "reason": "stock-taking", "filter": {"workflow": "dispatch-courier"}})
+    shop.start("inventory", {"shelf": "B-12"})
+    shop.post("v1/runs/pause", {"id": JOB_ID, "reason": "stock-taking", "filter": {"workflow": "inventory"}})
 
 
 def test_the_start_page_leads_to_what_needs_a_person(page: Page) -> None:
@@ -42,9 +43,32 @@ def test_the_start_page_leads_to_what_needs_a_person(page: Page) -> None:
     page.get_by_role("button", name="15 min").click()
     expect(page).to_have_url(re.compile("window=15m"))
     expect(page.get_by_role("img", name=re.compile("^Ended: .*failed"))).to_be_visible()
-    expect(page.get_by_role("link", name=re.compile("invoice-archive"))).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("^invoice-archive"))).to_be_visible()
     page.get_by_role("link", name=re.compile("^Stalled")).click()
     expect(page).to_have_url(re.compile("status=stalled"))
+
+
+def test_a_queue_that_nobody_serves_needs_a_person(page: Page) -> None:
+    page.goto("overview")
+
+    page.locator(".needy").get_by_role(
+        "link", name=re.compile("unserved invoice-archive 1.0.0 .*no worker serves them")
+    ).click()
+
+    expect(page).to_have_url(re.compile("status=queued&workflow=invoice-archive"))
+    expect(page.locator("table.runs tbody tr")).to_have_count(1)
+
+
+def test_a_number_leads_to_just_the_runs_that_it_counts(page: Page) -> None:
+    page.goto("overview?window=15m")
+    tile = page.get_by_role("link", name=re.compile("^Failed"))
+    expect(tile).to_be_visible()
+    counted = tile.locator("b").inner_text()
+    tile.click()
+
+    expect(page).to_have_url(re.compile("status=failed&since=15m&by=finished"))
+    expect(page.get_by_label("Which time")).to_have_value("finished")
+    expect(page.locator("table.runs tbody tr")).to_have_count(int(counted))
 
 
 def test_keys_lead_to_every_page(page: Page) -> None:

@@ -51,6 +51,13 @@ export function reasonOf(reason) {
   return REASONS[reason] ?? reason;
 }
 
+/** Why a run moved, and who took it, as a sentence without its end. */
+export function moveWords({ reason, note, worker }) {
+  const cause = note && (REASONS[note] ?? `“${note}”`);
+  if (reason === "claimed" && worker) return `${worker} took it${cause ? `: ${cause}` : ""}`;
+  return `${reasonOf(reason)}${worker ? `, and ${worker} took it at once` : ""}${cause ? `: ${cause}` : ""}`;
+}
+
 /** The name of an error without its module. */
 export function errorName(type) {
   return type?.split(".").at(-1) ?? "error";

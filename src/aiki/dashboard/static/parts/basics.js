@@ -105,7 +105,7 @@ export function Menu({ label, icon = "down", items, class: more = "", children }
       ${children}<${Icon} name=${icon} size=${14} /></button>
     ${isOpen && html`<div class="menu-list" role="menu">${items.map((item) => html`<button type="button" role="menuitem" key=${item.word}
       class=${classes(item.isDanger && "danger")} disabled=${item.isOff} title=${item.why}
-      onClick=${() => { setOpen(false); item.run(); }}>${item.icon && html`<${Icon} name=${item.icon} size=${14} />`}${item.word}</button>`)}</div>`}
+      onClick=${() => { setOpen(false); root.current.querySelector("button").focus(); item.run(); }}>${item.icon && html`<${Icon} name=${item.icon} size=${14} />`}${item.word}</button>`)}</div>`}
   </div>`;
 }
 

@@ -8,7 +8,7 @@ import { wordOf } from "../../lib/words.js";
 import { Copy, serverNow } from "../../parts/basics.js";
 import { Failure } from "../../parts/failure.js";
 import { Json } from "../../parts/json.js";
-import { KINDS, nameOf, saidOf } from "./steps.js";
+import { KINDS, nameOf, saidOf, triesOf } from "./steps.js";
 
 export function Detail({ step, run, onClose }) {
   if (!step) return html`<aside class="detail panel" aria-label="Outcome"><${Outcome} run=${run} /></aside>`;
@@ -22,6 +22,7 @@ export function Detail({ step, run, onClose }) {
     <div class="detail-body">
       ${step.label !== nameOf(step.label) && html`<p class="detail-call"><code>${step.label}</code></p>`}
       <${Facts} step=${step} />
+      <${Tries} step=${step} attempts=${entry?.attempts ?? wait?.attempt ?? 0} />
       ${error && html`<${Failure} error=${error} />`}
       ${executing?.progress !== undefined && html`<h3>Progress</h3><${Json} value=${executing.progress} label="the progress" />`}
       ${value !== undefined && html`<h3>${step.kind === "event" ? "What it carried" : "Result"}</h3><${Json} value=${value} label="the result" />`}
@@ -47,6 +48,15 @@ function Facts({ step }) {
     ${entry && html`<dt>Entry</dt><dd>${count(entry.seq)}${entry.mail ? `, of message ${count(entry.mail)}` : ""}</dd>`}
     ${entry?.where && html`<dt>Code</dt><dd><${Copy} text=${entry.where} what="the place"><code>${entry.where}</code><//></dd>`}
   </dl>`;
+}
+
+/** What each attempt came to, where there was more than one. */
+function Tries({ step, attempts }) {
+  const tries = triesOf(step);
+  if (!tries.length) return null;
+  const untold = attempts - tries.filter((one) => one.to).length;
+  return html`<h3>Attempts</h3><ol class="tries">${tries.map((one, place) => html`${place === 1 && untold > 0 && html`<li class="none">${count(untold)} more, of which nothing else is kept</li>`}
+    <li key=${one.attempt} class=${`is-${one.outcome}`}><b>${one.attempt}</b><span>${one.error || wordOf(one.outcome)}</span><time title=${wholeTime(one.from)}>${exactTime(one.from)}</time><span class="number">${duration((one.to ?? serverNow()) - one.from)}</span></li>`)}</ol>`;
 }
 
 /** Input, output and error of the run itself. */

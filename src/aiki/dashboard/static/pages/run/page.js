@@ -18,6 +18,7 @@ import { Timeline } from "./timeline.js";
 
 const EXECUTING_EVERY_MS = 2_000;
 const ATTEMPTS_SHOWN = 100;
+const WORKERS_SHOWN = 3;
 
 export function Run({ id }) {
   const isConcerned = (run) => run.id === id;
@@ -37,7 +38,7 @@ export function Run({ id }) {
     return html`<${Failed} error=${info.error} retry=${info.refresh} />`;
   }
   if (!run) return html`<${Loading} lines=${12} />`;
-  return html`<${Head} run=${run} refresh=${info.refresh} error=${info.error} />
+  return html`<${Head} run=${run} moves=${history.data?.moves ?? []} refresh=${info.refresh} error=${info.error} />
     <${Body} run=${run} attempt=${attempt} journal=${journal} history=${history} isConcerned=${isConcerned} />`;
 }
 
@@ -53,7 +54,8 @@ function Attempts({ run, attempt }) {
     ${all.slice(-ATTEMPTS_SHOWN).map((one) => html`<option key=${one} value=${one}>${one}${one === run.attempt ? ", the last" : ""}</option>`)}</select></label>`;
 }
 
-function Head({ run, refresh, error }) {
+function Head({ run, moves, refresh, error }) {
+  const workers = [...new Set(moves.map((move) => move.worker).filter(Boolean))];
   return html`<header class="run-head">
     <nav class="crumbs" aria-label="Where this is"><a href=${href(["runs"])}>Runs</a><${Icon} name="chevron" size=${11} />
       ${run.parent_id && html`<a href=${href(["runs", run.parent_id])}>parent …${shortId(run.parent_id)}</a><${Icon} name="chevron" size=${11} />`}
@@ -69,7 +71,7 @@ function Head({ run, refresh, error }) {
       ${(run.attempt ?? 1) > 1 && html`<div><dt>Attempt</dt><dd>${count(run.attempt)}</dd></div>`}
       ${(run.chapter ?? 1) > 1 && html`<div><dt>Chapter</dt><dd>${count(run.chapter)}</dd></div>`}
       ${run.crashes > 0 && html`<div><dt>Workers lost</dt><dd>${count(run.crashes)}</dd></div>`}
-      ${run.worker && html`<div><dt>Worker</dt><dd>${run.worker}</dd></div>`}
+      ${workers.length > 0 && html`<div><dt>${run.finished_at_ms ? "Done by" : "Worker"}</dt><dd title=${workers.join(", ")}>${workers.slice(-WORKERS_SHOWN).join(" → ")}</dd></div>`}
       ${run.pool && html`<div><dt>Pool</dt><dd>${run.pool}</dd></div>`}
       ${run.priority ? html`<div><dt>Priority</dt><dd>${run.priority}</dd></div>` : null}
       ${Object.entries(run.tags ?? {}).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><a href=${href(["runs"], { tag: `${name}:${value}` })}>${value}</a></dd></div>`)}

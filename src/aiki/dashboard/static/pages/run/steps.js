@@ -102,8 +102,8 @@ function waitStep(wait, run, entries, executing) {
     id: `wait-${wait.kind}-${wait.name}`,
     kind,
     label: kind === "child" ? `child ${shortId(wait.name)}` : labelOf(kind, wait.name),
-    called: since,
-    begun: null,
+    called: Math.min(since, wait.tries?.[0]?.started_at_ms ?? since),
+    begun: wait.tries?.[0]?.started_at_ms ?? null,
     ended: null,
     outcome: { task: "awaiting_retry", child: "awaiting_child", event: "awaiting_event" }[kind] ?? "sleeping",
     seq: null,
@@ -132,6 +132,13 @@ export function saidOf(step) {
   if (step.kind === "child") return "started";
   if (step.kind === "cancel") return entry.reason ?? "asked to cancel";
   return entry.attempts > 1 ? `in attempt ${entry.attempts}` : "";
+}
+
+/** The attempts of a task that are told of, with the one under way: `[{attempt, from, to, error, outcome}]`; `to` is null for that. */
+export function triesOf({ entry, wait, executing, outcome }) {
+  const tries = entry?.tries ?? wait?.tries ?? [];
+  const told = tries.map((one) => ({ attempt: one.attempt, from: one.started_at_ms, to: one.finished_at_ms, error: one.error, outcome: one.error ? "failed" : outcome }));
+  return executing && told.length ? [...told, { attempt: executing.attempt, from: executing.since_ms, to: null, outcome: "running" }] : told;
 }
 
 /** The statuses of a run over time: `[{status, from, to, move}]`, the last to `until`. */

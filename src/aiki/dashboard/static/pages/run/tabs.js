@@ -6,7 +6,7 @@ import { count, duration, exactTime, plural, wholeTime } from "../../lib/format.
 import { Icon } from "../../lib/icons.js";
 import { useResource } from "../../lib/resource.js";
 import { href } from "../../lib/router.js";
-import { reasonOf, wordOf } from "../../lib/words.js";
+import { moveWords, wordOf } from "../../lib/words.js";
 import { Badge, Choice, Empty, Failed, Loading, Time, Took } from "../../parts/basics.js";
 import { Failure } from "../../parts/failure.js";
 import { inline, Json, text } from "../../parts/json.js";
@@ -106,12 +106,12 @@ export function Inbox({ run, isConcerned }) {
   if (!inbox.data) return html`<${Loading} />`;
   const messages = inbox.data.messages ?? [];
   if (!messages.length) return html`<${Empty} title="Nothing was sent to it" icon="awaiting_event"><p>Events, results of children, cancellations and wake-ups arrive here.</p><//>`;
-  return html`<table class="plain panel"><thead><tr><th>Message</th><th>Name</th><th>Arrived</th><th>Read</th><th>Carries</th></tr></thead><tbody>
+  return html`<div class="panel"><table class="plain stacked"><thead><tr><th>Message</th><th>Name</th><th>Arrived</th><th>Read</th><th>Carries</th></tr></thead><tbody>
     ${messages.map((one) => html`<tr key=${one.number}><td>${count(one.number)} <span class="none">${one.kind.replace("_", " ")}</span></td>
-      <td>${one.kind === "child_result" ? html`<a href=${href(["runs", one.name])}>…${one.name.slice(-8)}</a>` : one.name}</td><td><${Time} at=${one.at_ms} /></td>
-      <td>${one.is_read ? "yes" : html`<span class="badge is-awaiting_event">unread</span>`}</td>
+      <td data-label="Name">${one.kind === "child_result" ? html`<a href=${href(["runs", one.name])}>…${one.name.slice(-8)}</a>` : one.name}</td><td data-label="Arrived"><${Time} at=${one.at_ms} /></td>
+      <td data-label="Read">${one.is_read ? "yes" : html`<span class="badge is-awaiting_event">unread</span>`}</td>
       <td class="plain-value">${one.payload !== undefined ? html`<${Json} value=${one.payload} label="what it carries" open=${0} />` : one.reason ?? (one.status ? wordOf(one.status) : "")}</td></tr>`)}
-  </tbody></table>${inbox.data.next_after != null && html`<p class="none pad">There are more; the first ${count(messages.length)} are shown.</p>`}`;
+  </tbody></table></div>${inbox.data.next_after != null && html`<p class="none pad">There are more; the first ${count(messages.length)} are shown.</p>`}`;
 }
 
 /** Children, as a tree that opens level by level. */
@@ -142,6 +142,6 @@ export function History({ run, moves, error }) {
   const rows = useMemo(() => [...moves].reverse(), [moves]);
   if (error) return html`<${Failed} error=${error} />`;
   if (!rows.length) return html`<${Loading} lines=${3} />`;
-  return html`<ol class="history panel">${rows.map((move, place) => html`<li key=${move.number ?? place}><${Badge} status=${move.new} /><span>${reasonOf(move.reason)}${move.note && html`: <q>${move.note}</q>`}</span>
+  return html`<ol class="history panel">${rows.map((move, place) => html`<li key=${move.number ?? place}><${Badge} status=${move.new} /><span>${moveWords(move)}</span>
     <time title=${wholeTime(move.at_ms)}>${exactTime(move.at_ms)}</time><span class="number none">${place === 0 ? "" : `for ${duration(rows[place - 1].at_ms - move.at_ms)}`}</span></li>`)}</ol>`;
 }

@@ -8,16 +8,16 @@ import { count, duration, exactTime, ticks } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { useKeys } from "../../lib/keys.js";
 import { ask, query } from "../../lib/router.js";
-import { reasonOf, TERMINAL, wordOf } from "../../lib/words.js";
+import { moveWords, TERMINAL, wordOf } from "../../lib/words.js";
 import { Choice, Empty, serverNow } from "../../parts/basics.js";
 import { Virtual } from "../../parts/virtual.js";
 import { squeezed, straight } from "./scale.js";
-import { KINDS, nameOf, saidOf, segmentsOf } from "./steps.js";
+import { KINDS, nameOf, saidOf, segmentsOf, triesOf } from "./steps.js";
 
 const ROW_PX = 28;
 const NARROW_PX = 860;
 const ZOOM_MOST = 1 / 5_000;
-const END = 1.05; // a little beyond the end, so that what is said of the last bar has room
+const END = 1.01; // a little beyond the end, so that it is seen
 const SQUEEZE_BELOW = 0.08; // of the time is work: then the rest is squeezed at first
 
 export function Timeline({ run, steps, moves, isLoading, chosen, onChoose }) {
@@ -69,7 +69,8 @@ export function Timeline({ run, steps, moves, isLoading, chosen, onChoose }) {
 }
 
 function usualScale(steps, from, until) {
-  const work = steps.reduce((sum, step) => sum + (step.begun && (step.ended || step.executing) ? (step.ended ?? until) - step.begun : 0), 0);
+  const long = (step) => triesOf(step).reduce((sum, one) => sum + (one.to ?? until) - one.from, 0) || (step.begun && (step.ended || step.executing) ? (step.ended ?? until) - step.begun : 0);
+  const work = steps.reduce((sum, step) => sum + long(step), 0);
   return work < SQUEEZE_BELOW * (until - from) ? "squeezed" : "true";
 }
 
@@ -79,7 +80,7 @@ function fitting(steps, text, isFailedOnly) {
 }
 
 function momentsOf(steps, moves) {
-  return [...steps.flatMap((step) => [step.called, step.begun, step.ended].filter(Boolean)), ...moves.map((move) => move.at_ms)];
+  return [...steps.flatMap((step) => [step.called, step.begun, step.ended, ...triesOf(step).flatMap(({ from, to }) => [from, to])].filter(Boolean)), ...moves.map((move) => move.at_ms)];
 }
 
 function zoomed(low, high, factor, around) {
@@ -131,7 +132,7 @@ function Tracks({ run, shown, steps, moves, scale, view, setView, until, at, onC
   const span = view[1] - view[0];
   const x = (ms) => ((scale.place(Math.max(scale.from, Math.min(scale.to, ms))) - view[0]) / span) * 100;
   const row = (place) => html`<${Row} key=${shown[place].id} step=${shown[place]} x=${x} until=${until} isChosen=${place === at} onChoose=${onChoose} />`;
-  const height = Math.min(22, Math.max(3, shown.length)) * ROW_PX + 2 * 30 + 2;
+  const height = Math.min(22, Math.max(2, shown.length)) * ROW_PX + 2 * 30 + 2;
   return html`<div ref=${box} style=${{ "--tracks-height": `${height}px` }} class="timeline-box">
     <${Virtual} count=${shown.length} height=${ROW_PX} row=${row} focus=${at < 0 ? null : at} label="Steps" class="timeline-rows">
       <div class="timeline-head"><${Axis} scale=${scale} view=${view} x=${x} /><${Statuses} moves=${moves} run=${run} until=${until} x=${x} /></div>
@@ -151,39 +152,46 @@ function Axis({ scale, view, x }) {
     return isFree;
   });
   return html`<div class="timeline-axis"><span class="timeline-label">${exactTime(low)}</span><div class="track">${drawn.map(([ms, word]) => html`<span key=${ms} class=${classes("tick", scale.gaps.length && "tick-gap")}
-    style=${{ left: `${x(ms)}%` }}>${word}</span>`)}</div></div>`;
+    style=${{ left: `${x(ms)}%` }}>${word}</span>`)}</div><span class="timeline-said">Took</span></div>`;
 }
 
 function Statuses({ moves, run, until, x }) {
   const segments = moves.length ? segmentsOf(moves, run.finished_at_ms ?? until) : [{ status: run.status, from: run.created_at_ms, to: until, move: null }];
   const drawn = segments.filter(({ from, to, status }) => x(to) > 0 && x(from) < 100 && !(TERMINAL.has(status) && to <= from));
+  const handovers = handoversOf(moves).filter(({ at }) => x(at) > 0 && x(at) < 100);
   return html`<div class="timeline-statuses"><span class="timeline-label"><b>status</b></span><div class="track">${drawn.slice(-400).map(({ status, from, to, move }, place) => html`
     <i key=${place} class="segment is-${status}" style=${{ left: `${x(from)}%`, width: `${Math.max(0, x(to) - x(from))}%` }}
-      title=${`${wordOf(status)} for ${duration(to - from)}${move ? `, for ${reasonOf(move.reason)}${move.note ? ` (${move.note})` : ""}` : ""}`}></i>`)}</div></div>`;
+      title=${`${wordOf(status)} for ${duration(to - from)}${move ? `: ${moveWords(move)}` : ""}`}></i>`)}
+      ${handovers.slice(-100).map(({ at, from, to }) => html`<i key=${`to ${at}`} class="handover" style=${{ left: `${x(at)}%` }} title=${`${to} took over from ${from}`}></i>`)}</div>
+    <span class="timeline-said">${duration((run.finished_at_ms ?? until) - run.created_at_ms)}</span></div>`;
+}
+
+/** When another worker took the run than the one that had it before: `[{at, from, to}]`. */
+export function handoversOf(moves) {
+  const taken = moves.filter((move) => move.worker);
+  return taken.flatMap((move, place) => (place > 0 && taken[place - 1].worker !== move.worker ? [{ at: move.at_ms, from: taken[place - 1].worker, to: move.worker }] : []));
 }
 
 function Row({ step, x, until, isChosen, onChoose }) {
   const { called, begun, outcome, kind } = step;
   const ended = step.ended ?? until;
   const name = nameOf(step.label);
-  const args = step.label.slice(name.length);
   const start = begun ?? called;
-  const isWait = kind !== "task" || (!begun && !step.executing);
+  const tries = triesOf(step);
+  const isWait = kind !== "task" || (!begun && !step.executing) || tries.length > 0;
   const span = step.ended || step.executing || step.wait ? duration(ended - start) : "";
-  const said = `${KINDS[kind]?.[0] ?? kind} ${name}, ${saidOf(step) || wordOf(outcome)}, ${span}`;
-  const left = x(start);
-  const right = x(ended);
-  const width = right - left;
-  const place = right < 78 ? { left: `${Math.max(0, right)}%` } : left > 20 ? { right: `${100 - left}%` } : { right: "0" };
   const due = step.wait?.deadline_ms;
+  const attempts = step.entry?.attempts ?? step.executing?.attempt ?? step.wait?.attempt ?? 0;
+  const said = `${KINDS[kind]?.[0] ?? kind} ${name}, ${saidOf(step) || wordOf(outcome)}, ${span}`;
   return html`<div role="listitem" class=${classes("timeline-row", `is-${outcome}`, isChosen && "is-at")}>
     <button type="button" class="timeline-label" aria-pressed=${isChosen} aria-label=${said} onClick=${() => onChoose(step.id)} title=${step.label}>
-      <${Icon} name=${KINDS[kind]?.[1]} size=${13} /><span><b>${name}</b><span class="timeline-args">${args}</span></span></button>
+      <${Icon} name=${KINDS[kind]?.[1]} size=${13} /><span><b>${name}</b><span class="timeline-args">${step.label.slice(name.length)}</span></span></button>
     <div class="track" onClick=${() => onChoose(step.id)}>
       ${begun && called < begun && html`<i class="bar queue" style=${{ left: `${x(called)}%`, width: `${x(begun) - x(called)}%` }} title=${`called ${duration(begun - called)} before it began`}></i>`}
-      <i class=${classes("bar", isWait && "wait", !step.ended && "open")} style=${{ left: `${left}%`, width: `${width}%` }}></i>
-      ${left < 100 && right > 0 && html`<span class=${classes("bar-said", right >= 78 && left <= 20 && "over")} style=${place}>
-        ${span}${due && due > until && `, ${duration(due - until)} left`}${step.entry?.attempts > 1 && html` <em>${step.entry.attempts} attempts</em>`}${step.wait?.attempt > 0 && html` <em>${step.wait.attempt} failed</em>`}</span>`}
+      <i class=${classes("bar", isWait && "wait", tries.length > 0 && "is-awaiting_retry", !step.ended && "open")} style=${{ left: `${x(start)}%`, width: `${x(ended) - x(start)}%` }}></i>
+      ${tries.map((one) => html`<i key=${one.attempt} class=${`bar is-${one.outcome}`} style=${{ left: `${x(one.from)}%`, width: `${x(one.to ?? until) - x(one.from)}%` }}
+        title=${`attempt ${one.attempt}, ${duration((one.to ?? until) - one.from)}${one.error ? `: ${one.error}` : ""}`}></i>`)}
     </div>
+    <span class="timeline-said">${attempts > 1 && html`<em title=${`${attempts} attempts`}>×${count(attempts)}</em>`}${due && due > until ? html`<span title=${`for ${span} so far`}>${duration(due - until)} left</span>` : span}</span>
   </div>`;
 }

@@ -14,6 +14,9 @@ export const SINCE = {
   "30d": ["Last 30 days", 30 * 24 * 60 * MINUTE],
 };
 
+/** Which of a run's times a window is about. */
+export const BY = { created: "created", started: "begun", finished: "ended" };
+
 export const OPEN = STATUSES.filter((status) => !TERMINAL.has(status));
 export const LIMITS = [50, 100, 200, 500];
 
@@ -29,6 +32,7 @@ export function filter() {
     parent: asked.get("parent") ?? "",
     schedule: asked.get("schedule") ?? "",
     since: Object.hasOwn(SINCE, asked.get("since") ?? "") ? asked.get("since") : "",
+    by: Object.hasOwn(BY, asked.get("by") ?? "") ? asked.get("by") : "created",
     from: asked.get("from") ?? "",
     to: asked.get("to") ?? "",
     q: asked.get("q") ?? "",
@@ -49,8 +53,8 @@ export function asked(given, { nowMs = Date.now(), isForCounts = false } = {}) {
     parent_id: given.parent,
     schedule: given.schedule,
     search: given.q,
-    created_after_ms: window ? nowMs - window : at(given.from),
-    created_before_ms: at(given.to),
+    [`${given.by}_after_ms`]: window ? nowMs - window : at(given.from),
+    [`${given.by}_before_ms`]: at(given.to),
   };
 }
 
@@ -72,5 +76,5 @@ export function isNarrowed(given) {
 
 /** Widen it to all runs. */
 export function widen() {
-  narrow({ status: null, workflow: null, version: null, tag: null, parent: null, schedule: null, since: null, from: null, to: null, q: null });
+  narrow({ status: null, workflow: null, version: null, tag: null, parent: null, schedule: null, since: null, by: null, from: null, to: null, q: null });
 }

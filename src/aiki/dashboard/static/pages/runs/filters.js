@@ -5,7 +5,7 @@ import { count, shortCount } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { go, href } from "../../lib/router.js";
 import { STATUSES, wordOf } from "../../lib/words.js";
-import { filter, narrow, OPEN, SINCE } from "./filter.js";
+import { BY, filter, narrow, OPEN, SINCE } from "./filter.js";
 
 const TYPED_AFTER_MS = 250;
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -80,11 +80,13 @@ function Window({ given }) {
   const pick = (event) => {
     const chosen = event.target.value;
     setCustom(chosen === "custom");
-    if (chosen !== "custom") narrow({ since: chosen, from: null, to: null });
+    if (chosen !== "custom") narrow({ since: chosen, from: null, to: null, ...(chosen ? {} : { by: null }) });
   };
   return html`<select aria-label="Time" value=${isCustom ? "custom" : value} onChange=${pick}>
       <option value="">Any time</option>${Object.entries(SINCE).map(([name, [word]]) => html`<option key=${name} value=${name}>${word}</option>`)}
       <option value="custom">From … to …</option></select>
+    ${(value || isCustom) && html`<select class="field-by" aria-label="Which time" value=${given.by} onChange=${(event) => narrow({ by: event.target.value === "created" ? null : event.target.value })}>
+      ${Object.entries(BY).map(([name, word]) => html`<option key=${name} value=${name}>${word}</option>`)}</select>`}
     ${isCustom && html`<input type="datetime-local" aria-label="From" value=${given.from} onChange=${(event) => narrow({ since: null, from: event.target.value })} />
       <input type="datetime-local" aria-label="To" value=${given.to} onChange=${(event) => narrow({ since: null, to: event.target.value })} />`}`;
 }

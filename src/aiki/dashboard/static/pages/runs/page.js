@@ -91,7 +91,7 @@ function Paging({ page, given }) {
     trail.value = trail.value.slice(0, -1);
   };
   return html`<footer class="paging">
-    <span>${plural(page.runs.length, "run")}, newest first</span>
+    <span>${plural(page.runs.length, "run")}, newest first${given.sort && `; what is on this page by ${given.sort.replace("-", "")}`}</span>
     <label class="paging-limit">on a page <select value=${given.limit} onChange=${(event) => ask({ limit: event.target.value, cursor: null })} aria-label="Runs on a page">
       ${LIMITS.map((limit) => html`<option key=${limit} value=${limit}>${limit}</option>`)}</select></label>
     ${given.cursor && html`<button type="button" class="button small" onClick=${() => { trail.value = []; ask({ cursor: null }); }}>Newest</button>`}

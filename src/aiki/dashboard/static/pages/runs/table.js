@@ -50,7 +50,7 @@ function Head({ name, sort, isNumber = false, children }) {
   const direction = sort === name ? "ascending" : sort === `-${name}` ? "descending" : null;
   const next = direction === "ascending" ? `-${name}` : direction === "descending" ? null : name;
   return html`<th scope="col" aria-sort=${direction} class=${classes(isNumber && "cell-number")}>
-    <button type="button" onClick=${() => ask({ sort: next })} title="Sort what is on this page">${children}<${Icon} name="down" size=${11} class=${classes("sort", direction)} /></button></th>`;
+    <button type="button" onClick=${() => ask({ sort: next })} title="Sort what is on this page: pages are newest first">${children}<${Icon} name="down" size=${11} class=${classes("sort", direction)} /></button></th>`;
 }
 
 function Row({ run, place, isChosen, isAt, onChoose, onPoint }) {
@@ -61,7 +61,7 @@ function Row({ run, place, isChosen, isAt, onChoose, onPoint }) {
     <td class="cell-workflow"><a href=${address} class="run-link" data-run=${run.id}><b>${run.workflow}</b> <span class="version">${run.version}</span></a></td>
     <td class="cell-reference"><a href=${address} tabindex="-1" title=${run.id}>${run.reference_id ?? html`<code>…${shortId(run.id)}</code>`}</a>
       ${Object.entries(run.tags ?? {}).slice(0, 2).map(([name, value]) => html`<a class="tag" key=${name} href=${href(["runs"], { tag: `${name}:${value}` })}>${name}:${value}</a>`)}</td>
-    <td class="cell-waits"><${Waits} run=${run} /></td>
+    <td class="cell-waits"><div><${Waits} run=${run} /></div></td>
     <td class="cell-number"><${Time} at=${run.started_at_ms ?? run.created_at_ms} /></td>
     <td class="cell-number"><${Took} from=${run.started_at_ms} to=${run.finished_at_ms} /></td>
   </tr>`;

@@ -30,10 +30,10 @@ function body(list, cursor) {
   if (!list.data) return list.error ? html`<${Failed} error=${list.error} retry=${list.refresh} />` : html`<${Loading} />`;
   const { schedules = [], next_cursor: next } = list.data;
   if (!schedules.length) return html`<${Empty} title="No schedules" icon="schedules"><p>A schedule starts a run at times or at intervals. Make one here, or in your code with <code>client.schedules</code>.</p><//>`;
-  return html`<div class="panel"><table class="plain schedules"><thead><tr><th>Schedule</th><th>When</th><th>Starts</th><th>Next</th><th class="cell-number">Started</th><th class="cell-number">Skipped</th><th></th></tr></thead>
+  return html`<div class="panel"><table class="plain stacked schedules"><thead><tr><th>Schedule</th><th>When</th><th>Starts</th><th>Next</th><th class="cell-number">Started</th><th class="cell-number">Skipped</th><th></th></tr></thead>
     <tbody>${schedules.map((one) => html`<tr key=${one.name}><td><a class="run-link" href=${href(["schedules", one.name])}><b>${one.name}</b></a> <${Standing} status=${one.status} /></td>
-      <td>${one.when}</td><td><${Starts} definition=${one.definition} /></td><td><${Time} at=${one.next_ms?.[0]} ago /></td>
-      <td class="cell-number">${count(one.fired ?? 0)}</td><td class="cell-number">${count(one.skipped ?? 0)}</td>
+      <td data-label="When">${one.when}</td><td data-label="Starts"><${Starts} definition=${one.definition} /></td><td data-label="Next"><${Time} at=${one.next_ms?.[0]} ago /></td>
+      <td data-label="Started" class="cell-number">${count(one.fired ?? 0)}</td><td data-label="Skipped" class="cell-number">${count(one.skipped ?? 0)}</td>
       <td class="cell-number"><${Menu} label=${`What can be done to ${one.name}`} icon="more" items=${actionsOf(one, list.refresh)} /></td></tr>`)}</tbody></table></div>
     ${(next || cursor) && html`<div class="paging"><span></span>${cursor && html`<button type="button" class="button" onClick=${() => ask({ cursor: null })}>The first</button>`}
       ${next && html`<button type="button" class="button" onClick=${() => ask({ cursor: next }, { replace: false })}>More</button>`}</div>`}`;

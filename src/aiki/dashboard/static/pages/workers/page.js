@@ -34,11 +34,11 @@ function Card({ worker }) {
   return html`<article class="panel card worker"><header><h2>${worker.name}</h2>${pools.filter(Boolean).map((pool) => html`<span class="tag" key=${pool}>pool ${pool}</span>`)}</header>
     <div class="load"><${Meter} value=${worker.held ?? 0} of=${worker.capacity || 1} label=${`${worker.name} holds`} /><span class="number">${count(worker.held ?? 0)} of ${count(worker.capacity ?? 0)} runs</span></div>
     <dl class="facts"><dt>Host</dt><dd>${worker.host || "–"}${worker.pid ? `, process ${worker.pid}` : ""}</dd><dt>Aiki</dt><dd>${worker.sdk || "–"}</dd>
-      <dt>There for</dt><dd><${Took} from=${worker.announced_at_ms} /></dd><dt>Last heard</dt><dd><${Time} at=${worker.heard_at_ms} ago /></dd></dl>
+      <dt>There for</dt><dd><${Took} from=${worker.announced_at_ms} /></dd><dt>Last heard</dt><dd>${worker.is_elsewhere ? "by another server" : html`<${Time} at=${worker.heard_at_ms} ago />`}</dd></dl>
     <p class="serves">${versions.slice(0, VERSIONS_SHOWN).map((one) => html`<a class="tag" key=${`${one.workflow} ${one.version}`} href=${href(["workflows"], { name: one.workflow })}>${one.workflow} ${one.version}</a>`)}
       ${versions.length > VERSIONS_SHOWN && html`<span class="none">and ${versions.length - VERSIONS_SHOWN} more</span>`}</p>
     <h3>Executes now</h3>
-    ${executing.length ? html`<ul class="executing">${executing.slice(0, EXECUTING_SHOWN).map((line) => html`<${Executing} key=${`${line.run_id} ${line.task} ${line.since_ms}`} line=${line} />`)}</ul>` : html`<p class="none">No task.</p>`}
+    ${executing.length ? html`<ul class="executing">${executing.slice(0, EXECUTING_SHOWN).map((line) => html`<${Executing} key=${`${line.run_id} ${line.task} ${line.since_ms}`} line=${line} />`)}</ul>` : html`<p class="none">${worker.is_elsewhere ? "The server that it polls knows." : "No task."}</p>`}
     ${executing.length > EXECUTING_SHOWN && html`<p class="none">and ${plural(executing.length - EXECUTING_SHOWN, "other task")}</p>`}
   </article>`;
 }

@@ -16,7 +16,7 @@ import { askStart } from "./start.js";
 const EVERY_MS = 4_000;
 const DURATIONS_EVERY_MS = 20_000;
 const LAST_RUNS = 100;
-const SPARK_RUNS = 40;
+const SPARK_RUNS = 30;
 
 export function Workflows() {
   const name = query.value.get("name");
@@ -27,7 +27,7 @@ export function Workflows() {
   if (!list.data) return html`<header class="head"><h1>Workflows</h1></header>${list.error ? html`<${Failed} error=${list.error} retry=${list.refresh} />` : html`<${Loading} />`}`;
   if (name !== null) return one ? html`<${One} key=${name} workflow=${one} />` : html`<${Empty} title="There is no such workflow" icon="workflows"><p>No worker has announced ${name}, and it has no runs.</p><a class="button" href=${href(["workflows"])}>All workflows</a><//>`;
   return html`<header class="head"><h1>Workflows</h1></header>
-    ${grouped.length ? html`<div class="panel"><table class="plain workflows"><thead><tr><th>Workflow</th><th>Versions</th><th class="cell-number">Open</th><th class="cell-number">Ended</th><th class="cell-number">Failed</th>
+    ${grouped.length ? html`<div class="panel"><table class="plain stacked workflows"><thead><tr><th>Workflow</th><th>Versions</th><th class="cell-number">Open</th><th class="cell-number">Ended</th><th class="cell-number">Failed</th>
         <th class="cell-number">p50</th><th class="cell-number">p95</th><th>Last runs</th><th>Served by</th><th></th></tr></thead>
       <tbody>${grouped.map((workflow) => html`<${Row} key=${workflow.name} workflow=${workflow} />`)}</tbody></table></div>`
       : html`<${Empty} title="No workflow is known yet" icon="workflows"><p>A worker announces what it serves:</p><pre>aiki worker module:worker</pre><//>`}`;
@@ -68,17 +68,17 @@ function Took({ ms, number }) {
 function servedBy(versions) {
   const names = [...new Set(versions.flatMap((one) => one.workers ?? []))];
   if (!names.length) return html`<span class="nobody is-stalled"><${Icon} name="stalled" size=${13} />nobody</span>`;
-  return html`<a href=${href(["workers"])} title=${names.join(", ")}>${names.length > 2 ? plural(names.length, "worker") : names.join(", ")}</a>`;
+  return html`<a href=${href(["workers"])} title=${names.join(", ")}>${names.length > 1 ? plural(names.length, "worker") : names[0]}</a>`;
 }
 
 function Row({ workflow }) {
   const { open, ended, rate } = sum(workflow.versions);
   const took = useDurations(workflow.name);
   return html`<tr><td><a class="run-link" href=${href(["workflows"], { name: workflow.name })}><b>${workflow.name}</b></a></td>
-    <td>${workflow.versions.slice(0, 3).map((one) => html`<span class="tag" key=${one.version}>${one.version}</span> `)}${workflow.versions.length > 3 && html`<span class="none">+${workflow.versions.length - 3}</span>`}</td>
-    <td class="cell-number">${count(open)}</td><td class="cell-number">${count(ended)}</td><td class="cell-number">${percent(rate)}</td>
-    <td class="cell-number"><${Took} ms=${took.p50} number=${took.number} /></td><td class="cell-number"><${Took} ms=${took.p95} number=${took.number} /></td>
-    <td>${took.last.length > 0 && html`<${Spark} runs=${took.last} />`}</td><td>${servedBy(workflow.versions)}</td>
+    <td data-label="Versions">${workflow.versions.slice(0, 3).map((one) => html`<span class="tag" key=${one.version}>${one.version}</span> `)}${workflow.versions.length > 3 && html`<span class="none">+${workflow.versions.length - 3}</span>`}</td>
+    <td data-label="Open" class="cell-number">${count(open)}</td><td data-label="Ended" class="cell-number">${count(ended)}</td><td data-label="Failed" class="cell-number">${percent(rate)}</td>
+    <td data-label="p50" class="cell-number"><${Took} ms=${took.p50} number=${took.number} /></td><td data-label="p95" class="cell-number"><${Took} ms=${took.p95} number=${took.number} /></td>
+    <td data-label=${took.last.length > 0 ? "Last runs" : null}>${took.last.length > 0 && html`<${Spark} runs=${took.last} />`}</td><td data-label="Served by">${servedBy(workflow.versions)}</td>
     <td class="cell-number"><button type="button" class="button small" aria-label=${`Start ${workflow.name}`} onClick=${() => askStart(workflow.name, workflow.versions)}><${Icon} name="play" size=${13} />Start</button></td></tr>`;
 }
 
