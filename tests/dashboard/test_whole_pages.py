@@ -170,7 +170,7 @@ def test_a_bulk_job_says_what_became_of_its_runs(page: Page) -> None:
     page.goto("jobs")
 
     job = page.locator(".job").filter(has_text="stock-taking")
-    expect(job).to_contain_text("workflow dispatch-courier")
+    expect(job).to_contain_text("workflow inventory")
     expect(job.locator(".badge")).to_have_text("completed")
     expect(job).to_contain_text("Looked at1")
 
