@@ -30,7 +30,9 @@ from aiki.store.sql import statements, with_filters
 
 __all__ = ["SqliteStore"]
 
-READ: Final = {**statements("load", dialect="sqlite"), **statements("read", dialect="sqlite")}
+READ: Final = {
+    name: text for file in ("load", "read", "where") for name, text in statements(file, dialect="sqlite").items()
+}
 
 STEPS_AT_ONCE: Final = 1_000_000  # of the database's own machine, each some 15 ns
 STEPS_MAX: Final = 300  # times that for one search

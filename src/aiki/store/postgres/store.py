@@ -48,7 +48,9 @@ READS_MAX: Final = 2  # a connection may have died while nobody used it
 FIRST_PAUSE_S: Final = 0.1  # between two attempts to connect, then twice as long
 LONGEST_PAUSE_S: Final = 1.0
 
-READ: Final = {**statements("load", dialect="postgres"), **statements("read", dialect="postgres")}
+READ: Final = {
+    name: text for file in ("load", "read", "where") for name, text in statements(file, dialect="postgres").items()
+}
 
 T = TypeVar("T")
 
