@@ -400,6 +400,25 @@ def test_a_generator_that_the_collector_finds_while_the_loop_stands_still_is_let
     assert world.loop.next_order() == before + 1, "no task was made"
 
 
+def test_a_generator_that_the_collector_finds_while_code_runs_is_let_go(world: World) -> None:
+    log, orders = list[str](), list[int]()
+
+    async def workflow() -> None:
+        cycle: list[object] = [ticks(log)]
+        cycle.append(cycle)
+        await anext(cycle[0])  # type: ignore[call-overload]
+        orders.append(world.loop.next_order())
+        del cycle
+        gc.collect()  # as it may at any moment, on this replay or another
+        await nap(0)
+        orders.append(world.loop.next_order())
+
+    world.finish(workflow())
+
+    assert log == []
+    assert orders == [orders[0], orders[0] + 1], "no task was made"
+
+
 def test_generators_are_shut_down_the_newest_first(world: World) -> None:
     async def numbered(number: int, log: list[int]) -> AsyncIterator[int]:
         try:

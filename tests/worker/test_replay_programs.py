@@ -6,6 +6,7 @@ ask for the same calls in the same order, and come to the same end.
 """
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -118,7 +119,7 @@ def disturb(stage: Stage, random: Random) -> None:
             stage.advance(random.choice([0.5, 3, 10, 25]))
 
 
-def play_to_the_end(stage: Stage, random: Random) -> None:
+def play_to_the_end(stage: Stage, random: Random, *, disturbed_by: Callable[[Stage, Random], None] = disturb) -> None:
     """Play a run with crashes and whatever happens, until it ends or has had its claims."""
     stage.pick = random.choice
     stage.hold = lambda call: random.random() < 0.2
@@ -135,7 +136,7 @@ def play_to_the_end(stage: Stage, random: Random) -> None:
         assert stage.journal[: len(before)] == before
         if outcome not in (Outcome.RUNNING, Outcome.SUSPENDED):
             break
-        disturb(stage, random)
+        disturbed_by(stage, random)
     if stage.machine is None:
         stage.hold = None
         stage.dies = lambda: False

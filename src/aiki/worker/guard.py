@@ -7,6 +7,7 @@ of the events in `REFUSED` is raised. All else costs one look-up.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from aiki.errors import NotAllowedInWorkflow
 
-__all__ = ["PASSING_MODULES", "REFUSED", "boundary", "enter", "is_boundary", "leave"]
+__all__ = ["PASSING_MODULES", "REFUSED", "boundary", "collects", "enter", "is_boundary", "leave"]
 
 _MOVE: Final = "Move it into a task"
 
@@ -73,9 +74,10 @@ T = TypeVar("T")
 
 
 class _ThisThread(threading.local):
-    """Whether this thread runs workflow code."""
+    """Whether this thread runs workflow code, and whether the garbage collector is at work in it."""
 
     judged = False
+    collects = False
 
 
 _this_thread: Final = _ThisThread()
@@ -110,12 +112,27 @@ def leave(*, judged: bool) -> None:
     _this_thread.judged = judged
 
 
+def collects() -> bool:
+    """Return whether the garbage collector is at work in this thread: what is dropped now is dropped by chance."""
+    return _this_thread.collects
+
+
 def _install() -> None:
     with _install_once:
         if not _installed:
             hook = _hook()
             sys.addaudithook(hook)
+            gc.callbacks.append(_noter())
             _installed.append(hook)
+
+
+def _noter() -> Callable[[str, dict[str, int]], None]:
+    this_thread = _this_thread  # in a cell, as below
+
+    def note(phase: str, _info: dict[str, int]) -> None:
+        this_thread.collects = phase == "start"
+
+    return note
 
 
 def _hook() -> Callable[[str, tuple[Any, ...]], None]:

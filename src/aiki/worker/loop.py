@@ -17,18 +17,17 @@ import sys
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
-from types import AsyncGeneratorType, CodeType
-from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar, cast
+from types import AsyncGeneratorType
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from aiki.errors import NotAllowedInWorkflow
 from aiki.worker import guard
-from aiki.worker.ordered import OrderedCoroutine, OrderedFuture, OrderedTask, OrderingLoop
+from aiki.worker.ordered import OrderedFuture, OrderedTask, OrderingLoop
+from aiki.worker.refusals import DRIVEN, MOVE, is_unordered_in_as_completed, refuse_the_rest, refused
 
 __all__ = ["LoopHost", "WorkflowLoop", "WorkflowTimer"]
 
 T = TypeVar("T")
-
-_FRAMES_OF_AS_COMPLETED_MAX: Final = 5
 
 
 class LoopHost(Protocol):
@@ -119,32 +118,6 @@ else:
 
 _Before: TypeAlias = tuple[asyncio.AbstractEventLoop | None, asyncio.Task[Any] | None, tuple[Any, ...], bool]
 """What a thread had before a workflow's loop took it over: its loop, that loop's task, its hooks, whether judged."""
-
-
-class _Refused:
-    """Stands in a class body for the methods that it is assigned to, and puts into each place one that refuses."""
-
-    def __init__(self, way_out: str) -> None:
-        self._way_out = way_out
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        message = f"loop.{name}() cannot be replayed and is not allowed in workflow code. {self._way_out}."
-
-        def refuse(*_args: Any, **_options: Any) -> NoReturn:
-            raise NotAllowedInWorkflow(message, method=name)
-
-        refuse.__name__ = name
-        refuse.__qualname__ = f"{owner.__qualname__}.{name}"
-        refuse.__doc__ = f"Raises `NotAllowedInWorkflow`. {self._way_out}."
-        setattr(owner, name, refuse)
-
-
-def _refused(way_out: str) -> Callable[..., NoReturn]:
-    return cast("Callable[..., NoReturn]", _Refused(way_out))
-
-
-_MOVE: Final = "Move it into a task"
-_DRIVEN: Final = "The worker drives this loop: await what you wait for"
 
 
 class WorkflowLoop(OrderingLoop):
@@ -351,7 +324,7 @@ class WorkflowLoop(OrderingLoop):
         """
         if self.is_evicting:
             return self._stillborn(coro)
-        if _is_unordered_in_as_completed(coro):
+        if is_unordered_in_as_completed(coro):
             coro.close()
             raise NotAllowedInWorkflow(
                 "asyncio.as_completed puts what it is given into a set, and the order of coroutines there is not the"
@@ -437,58 +410,23 @@ class WorkflowLoop(OrderingLoop):
         known.append(weakref.ref(cast("AsyncGeneratorType[Any, Any]", agen)))
 
     def _asyncgen_dropped(self, agen: AsyncGenerator[Any, Any]) -> None:
-        # Only while this loop runs does what is dropped follow from the code. Else the collector has come by, at a
-        # moment that no replay repeats, and the generator goes as it is.
-        if asyncio._get_running_loop() is self and not self.is_evicting:
+        # What is dropped by the code follows from the code. What the collector finds, it finds at a moment that no
+        # replay repeats, and the generator goes as it is.
+        if asyncio._get_running_loop() is self and not (self.is_evicting or guard.collects()):
             _ = self.create_task(agen.aclose())
 
     # What nobody can replay
 
-    run_forever = run_until_complete = stop = _refused(_DRIVEN)
-    call_soon_threadsafe = _refused("Other threads reach a run by its events: handle.events.<name>.send(...)")  # type: ignore[assignment]  # it refuses any arguments
-    run_in_executor = set_default_executor = _refused(_MOVE)  # type: ignore[assignment]  # it refuses any arguments
-    add_signal_handler = remove_signal_handler = _refused("Signals belong to the worker, or your own program")  # type: ignore[assignment]  # it refuses any arguments
-    add_reader = remove_reader = add_writer = remove_writer = _refused(_MOVE)  # type: ignore[assignment]  # it refuses any arguments
-    getaddrinfo = getnameinfo = create_connection = create_server = create_unix_connection = _refused(_MOVE)
-    create_unix_server = create_datagram_endpoint = connect_accepted_socket = start_tls = _refused(_MOVE)
-    sendfile = connect_read_pipe = connect_write_pipe = subprocess_shell = subprocess_exec = _refused(_MOVE)
-    sock_recv = sock_recv_into = sock_recvfrom = sock_recvfrom_into = sock_sendall = _refused(_MOVE)
-    sock_sendto = sock_connect = sock_accept = sock_sendfile = _refused(_MOVE)
+    run_forever = run_until_complete = stop = refused(DRIVEN)
+    call_soon_threadsafe = refused("Other threads reach a run by its events: handle.events.<name>.send(...)")  # type: ignore[assignment]  # it refuses any arguments
+    run_in_executor = set_default_executor = refused(MOVE)  # type: ignore[assignment]  # it refuses any arguments
+    add_signal_handler = remove_signal_handler = refused("Signals belong to the worker, or your own program")  # type: ignore[assignment]  # it refuses any arguments
+    add_reader = remove_reader = add_writer = remove_writer = refused(MOVE)  # type: ignore[assignment]  # it refuses any arguments
+    getaddrinfo = getnameinfo = create_connection = create_server = create_unix_connection = refused(MOVE)
+    create_unix_server = create_datagram_endpoint = connect_accepted_socket = start_tls = refused(MOVE)
+    sendfile = connect_read_pipe = connect_write_pipe = subprocess_shell = subprocess_exec = refused(MOVE)
+    sock_recv = sock_recv_into = sock_recvfrom = sock_recvfrom_into = sock_sendall = refused(MOVE)
+    sock_sendto = sock_connect = sock_accept = sock_sendfile = refused(MOVE)
 
 
-def _refuse_the_rest() -> None:
-    """Refuse also what a later Python adds to `AbstractEventLoop`."""
-    for name in dir(asyncio.AbstractEventLoop):
-        if not name.startswith("__") and name not in vars(WorkflowLoop):
-            _Refused(_MOVE).__set_name__(WorkflowLoop, name)
-
-
-_refuse_the_rest()
-
-
-def _code_of_as_completed() -> set[CodeType]:
-    iterator = getattr(asyncio.tasks, "_AsCompletedIterator", None)  # from 3.13 on
-    functions = (asyncio.as_completed, *(() if iterator is None else (iterator.__init__,)))
-    return {function.__code__ for function in functions}
-
-
-_AS_COMPLETED: Final = _code_of_as_completed()
-_ENSURE_FUTURE: Final = {
-    function.__code__
-    for name in ("ensure_future", "_ensure_future")  # the latter below 3.12
-    if (function := getattr(asyncio.tasks, name, None)) is not None
-}
-
-
-def _is_unordered_in_as_completed(coro: object) -> bool:
-    """Return whether this is called by `create_task` for `asyncio.as_completed`, with a coroutine that has no order."""
-    frame = sys._getframe(2)
-    if frame.f_code not in _ENSURE_FUTURE or isinstance(coro, OrderedCoroutine):
-        return False
-    for _ in range(_FRAMES_OF_AS_COMPLETED_MAX):
-        if frame.f_code in _AS_COMPLETED:
-            return True
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return False
+refuse_the_rest(WorkflowLoop)
