@@ -52,6 +52,8 @@ WORKERS: Final = {
 WORKFLOWS: Final = {
     "list": ("aiki.cli.fleet.command:list_workflows", "List the versions that are known, and who serves them."),
 }
+LISTED: Final = frozenset({"workers", "workflows"})
+HELP: Final = frozenset({"-h", "--help"})
 MIGRATE: Final = {
     "status": ("aiki.cli.migrate:status", "Show which migrations a Postgres database lacks."),
     "apply": ("aiki.cli.migrate:apply", "Apply them."),
@@ -70,7 +72,8 @@ SCHEDULES: Final = {
 def main() -> None:
     """Run the command that was typed, and exit with its status."""
     try:
-        status = app(typed=sys.argv)(exit_on_error=False)
+        typed = _with_usual(sys.argv[1:])
+        status = app(typed=typed)(typed, exit_on_error=False)
     except CycloptsError:  # what was wrong, and what would work, has been printed
         status = USAGE
     sys.exit(status)
@@ -86,6 +89,13 @@ def app(*, typed: Sequence[str] | None) -> App:
     whole.command(_app("workflows", "Look at the versions that are known.", commands=WORKFLOWS, typed=typed))
     whole.command(_app("migrate", "Bring a Postgres database to this version.", commands=MIGRATE, typed=typed))
     return whole
+
+
+def _with_usual(typed: Sequence[str]) -> list[str]:
+    """Return what was typed, with `list` where a group whose one command that is stands without it."""
+    group, *rest = typed or [""]
+    asks = not rest or (rest[0].startswith("-") and rest[0] not in HELP)
+    return [group, "list", *rest] if group in LISTED and asks else list(typed)
 
 
 def _app(name: str, sentence: str, *, commands: Mapping[str, tuple[str, str]], typed: Sequence[str] | None) -> App:

@@ -168,7 +168,10 @@ def test_a_shop_is_kept_open_until_ctrl_c(tmp_path: Path) -> None:
         found = aiki_json("workers", "list", url=url)["workers"]
         shop.process.send_signal(signal.SIGINT)
         status = shop.process.wait(timeout=30)
+        said = shop.output
 
+    assert url.startswith("http://localhost:")
+    assert said.splitlines() == [f"A shop is open, until Ctrl-C. Look around: {url}"]
     assert [worker["name"] for worker in found] == ["kitchen-1", "kitchen-2", "office-1"]
     assert status == 128 + signal.SIGINT
 

@@ -1,11 +1,14 @@
 """`aiki dev` as it is typed: reload, errors, kills, and that it leaves nothing."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
 import psutil
+import pytest
 
+from tests.cli import shell
 from tests.cli.service import PROGRAM, Service, aiki, aiki_json, dev
 
 GREETING = """
@@ -85,6 +88,26 @@ def test_code_that_cannot_be_loaded_at_first_is_served_once_it_can(tmp_path: Pat
 
         write(tmp_path / "orders.py", GREETING)
         service.wait_for(r"orders\.py: process \d+ serves hello 1\.0\.0")
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("ordrs.py", r"aiki dev: there is no file \S+/ordrs\.py\. Did you mean orders\.py\?"),
+        ("ordrs:worker", r"aiki dev: there is no module ordrs in \S+ nor installed\. Did you mean orders\.py\?"),
+        ("orders-worker", r"aiki dev: 'orders-worker' is neither a file nor a module"),
+    ],
+)
+def test_what_is_not_there_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, said: str
+) -> None:
+    (tmp_path / "orders.py").write_text(GREETING)
+    monkeypatch.chdir(tmp_path)
+
+    done = shell.run("dev", target, "--port", "0")
+
+    assert done.returncode == 1
+    assert re.search(said, done.stderr)
 
 
 def test_what_happens_to_runs_is_told_and_what_a_stalled_one_needs(tmp_path: Path) -> None:

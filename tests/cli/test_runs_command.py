@@ -1,10 +1,16 @@
 """`aiki runs` as it is typed, against one `aiki dev`: the program of the first page, seen through to its end."""
 
 import json
+import os
+import pty
 import re
+import select
+import struct
 import subprocess
 from collections.abc import Iterator
+from fcntl import ioctl
 from pathlib import Path
+from termios import TIOCSWINSZ
 
 import pytest
 
@@ -179,6 +185,35 @@ def test_workers_and_workflows_are_listed(url: str) -> None:
     assert aiki_json("workers", "list", url=url)["workers"][0]["pid"] > 0
 
 
+def test_groups_that_can_only_list_do_so_without_the_word(url: str) -> None:
+    assert aiki("workers", url=url).stdout.split()[:3] == ["worker", "host", "pid"]
+    assert aiki_json("workflows", url=url)["versions"]
+    assert "list" in aiki("workers", "--help", url=url).stdout
+
+
+def test_a_run_is_shown_by_the_beginning_of_its_id_or_reference(url: str) -> None:
+    run = aiki("runs", "start", "nobodys", "1.0.0", "--reference-id", "named-4711", url=url).stdout.strip()
+    aiki("runs", "start", "nobodys", "1.0.0", "--reference-id", "named-47110", url=url)
+
+    assert aiki_json("runs", "show", run[:30], url=url)["id"] == run
+    assert (
+        aiki_json("runs", "show", "named-4711", url=url)["id"] == run
+    )  # the one that bears it, though another begins so
+    several = shell.run("runs", "show", "named-47", AIKI_URL=url)
+    assert several.returncode == 1
+    assert f"  {run}  nobodys 1.0.0  named-4711\n" in several.stderr
+    none = shell.run("runs", "show", "unheard-of", AIKI_URL=url)
+    assert none.returncode == 1
+    assert "no run has an id or a reference id that begins with 'unheard-of'" in none.stderr
+
+
+def test_a_mistyped_workflow_or_version_is_told_what_was_meant(url: str) -> None:
+    mistyped = aiki("runs", "start", "restaurant-ordr", "1.0.0", ORDER, url=url)
+    assert "Did you mean restaurant-order? aiki runs cancel " + mistyped.stdout.strip() in mistyped.stderr
+    unserved = aiki("runs", "start", "restaurant-order", "1.0.9", ORDER, url=url)
+    assert "Served are restaurant-order 1.0.0." in unserved.stderr
+
+
 def test_the_fleet_is_seen_at_a_glance(url: str) -> None:
     aiki("runs", "start", "nobodys", "1.0.0", "{}", url=url)
 
@@ -200,6 +235,41 @@ def test_what_is_stalled_is_seen_however_much_has_failed_since(tmp_path: Path) -
         needy = aiki_json("top", url=service.url)["needy"]["runs"]
 
     assert [run["status"] for run in needy] == ["stalled", *["failed"] * 4]
+
+
+def test_a_fleet_in_a_narrow_terminal_has_a_line_for_each_thing(url: str) -> None:
+    for columns in (40, 60, 80):
+        shown = on_a_terminal(columns, "top", url=url)
+        assert max(map(len, shown)) <= columns
+        assert sum("runs" in line for line in shown if " of " in line) >= 1
+
+
+def on_a_terminal(columns: int, *typed: str, url: str) -> list[str]:
+    """Return the first picture of a command that draws anew, and end it with q."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES"}}
+    process = subprocess.Popen(
+        [shell.SCRIPTS / "aiki", *typed],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**environment, "AIKI_URL": url, "TERM": "xterm", "NO_COLOR": "1"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while select.select([ours], [], [], 0.5 if b"Workers" in shown else 20)[0]:
+            shown += os.read(ours, 65_536)
+            if len(shown) > 60_000:
+                break
+        os.write(ours, b"q")
+        process.wait(10)
+    finally:
+        process.kill()
+        os.close(ours)
+    return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in shown.decode().split("\n")]
 
 
 def test_the_fleet_of_no_server_is_refused_in_the_words_that_were_typed() -> None:

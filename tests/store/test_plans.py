@@ -9,7 +9,8 @@ from aiki.model.lifecycle import Status
 from aiki.model.views import RunFilter
 from aiki.store.filtering import conditions
 from aiki.store.opening import open_writer
-from aiki.store.sql import statements, with_filters
+from aiki.store.sql import with_filters
+from aiki.store.sqlite import READ
 
 COVERED: Final = {
     "begun": "SEARCH runs USING COVERING INDEX runs_newest (namespace=? AND created_at_ms>? AND created_at_ms<?)",
@@ -19,7 +20,7 @@ COVERED: Final = {
 
 @pytest.mark.parametrize("name", COVERED)
 def test_what_is_counted_for_a_chart_is_found_in_one_index_and_reads_no_row(name: str) -> None:
-    assert COVERED[name] in _plan(statements("read", dialect="sqlite")[name], {})
+    assert COVERED[name] in _plan(READ[name], {})
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_tag_that_few_runs_bear_leads_the_search() -> None:
 def _plan_of_list(wanted: RunFilter, *, leading_tag: str | None = None) -> str:
     found = conditions(wanted, leading_tag=leading_tag)
     statement = "newest_of_few" if found.are_few else "newest"
-    return _plan(with_filters(statements("read", dialect="sqlite"), statement, found.names), found.values)
+    return _plan(with_filters(READ, statement, found.names), found.values)
 
 
 def _plan(statement: str, values: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from aiki.cli.refusal import Refusal
 from aiki.sdk.workflow import Version, Workflow
 from aiki.worker.worker import Worker
 
-__all__ = ["NotLoadable", "Served", "load"]
+__all__ = ["NotLoadable", "Served", "check_there", "load"]
 
 NAMES_MAX: Final = 8
 LIKENESS: Final = 0.75
@@ -62,6 +62,19 @@ async def load(target: str) -> Served:
     return _served(module, name, place=place)
 
 
+def check_there(target: str) -> None:
+    """Make sure that the file or the module that a target names is there, without importing it.
+
+    Raises:
+        NotLoadable: it is not.
+    """
+    place = target.rpartition(":")[0] if _has_name(target) else target
+    if place.endswith(".py"):
+        _check_file(Path(place).absolute())
+    elif importlib.util.find_spec(_top_of(place)) is None:
+        raise _no_module(_top_of(place), place)
+
+
 def _has_name(target: str) -> bool:
     _, colon, name = target.rpartition(":")
     return bool(colon) and name.isidentifier() and not name.endswith(".py")
@@ -72,8 +85,7 @@ def _has_name(target: str) -> bool:
 
 def _import_file(path: Path) -> ModuleType:
     path = path.absolute()
-    if not path.is_file():
-        raise NotLoadable(f"there is no file {path}.{_near(path)}")
+    _check_file(path)
     root, names = path.parent, [path.stem]
     while (root / "__init__.py").is_file() and root != root.parent:
         root, names = root.parent, [root.name, *names]
@@ -94,18 +106,31 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _import_module(name: str) -> ModuleType:
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise NotLoadable(f"there is no file {path}.{_near(path)}")
+
+
+def _top_of(name: str) -> str:
+    """Return the first part of a module's name, which is then looked for in this folder too."""
     if not all(part.isidentifier() for part in name.split(".")):
         raise NotLoadable(f"{name!r} is neither a file nor a module. Give FILE.py, module or module:worker.")
     _look_in(Path.cwd())
+    return name.partition(".")[0]
+
+
+def _no_module(missing: str, name: str) -> NotLoadable:
+    return NotLoadable(f"there is no module {missing} in {Path.cwd()} nor installed.{_near(Path(name))}")
+
+
+def _import_module(name: str) -> ModuleType:
+    _top_of(name)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise NotLoadable(
-            f"there is no module {error.name} in {Path.cwd()} nor installed.{_near(Path(name))}"
-        ) from None
+        raise _no_module(error.name, name) from None
 
 
 def _look_in(folder: Path) -> None:

@@ -6,9 +6,12 @@ The rule: pure functions of what is given; nothing here asks for the time.
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
+from aiki.model.payload import Json
 from aiki.sdk.info import RunInfo, WaitInfo
 
-__all__ = ["STYLES", "ago", "ahead", "span", "wait_words", "ways_out", "what_next"]
+__all__ = ["STYLES", "ago", "ahead", "progress_words", "span", "wait_words", "ways_out", "what_next"]
 
 STYLES: Final = {
     "completed": "green",
@@ -65,6 +68,19 @@ def wait_words(wait: WaitInfo, now: datetime) -> str:
             failed = "" if wait.error is None else f" ({wait.error.type}: {wait.error.message})"
             return f"task {wait.name}, attempt {wait.attempt} failed{failed}, the next {until}"
     return f"{wait.kind} {wait.name}" + (f" {until}" if until else "")
+
+
+def progress_words(progress: Json) -> str:
+    """Return how far a task says that it is.
+
+    >>> progress_words({"done": 45, "of": 240}), progress_words("page 3")
+    ('45 of 240', '"page 3"')
+    """
+    match progress:
+        case {"done": int() | float() as done, "of": int() | float() as whole}:
+            return f"{done:,} of {whole:,}"
+        case _:
+            return msgspec.json.encode(progress).decode()
 
 
 def ways_out(run_id: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Which runs a filter finds: its conditions, statements of read.sql, and their values.
+"""Which runs a filter finds: its conditions, statements of where.sql, and their values.
 
 The rule: what finds least leads. Runs in one status are walked in the order of their creation; what few have (a reference
 id, a parent, a tag that few bear) is fetched and sorted; a tag that many bear is looked up run by run. So no search that

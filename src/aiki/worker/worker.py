@@ -231,7 +231,7 @@ class Worker:
             left_ms = until_ms - self._clock.monotonic_ms()
             if left_ms <= 0 or self._is_hurried:
                 self.has_given_up = self.tasks > 0
-                _log.warning("%d tasks are not done at the end of the grace; their runs go back", self.tasks)
+                _log.warning("tasks not done at the end of the grace: %d; their runs go back", self.tasks)
                 break
             await asyncio.sleep(min(left_ms / MS_PER_S, LOOK_S))
         if self._fatal is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 import shutil
 import sys
@@ -83,6 +84,9 @@ def demo(
 def _keep_shop(port: int) -> int:
     def told(url: str) -> None:
         print(f"A shop is open, until Ctrl-C. Look around: {url}", flush=True)
+
+    # Its tasks take minutes, and nobody minds that they are not finished: nothing is kept.
+    logging.getLogger("aiki").addHandler(logging.NullHandler())
 
     async def perform() -> int:
         await keep_shop(port=port, told=told)

@@ -32,7 +32,7 @@ async def keep_shop(*, port: int, told: Callable[[str], None]) -> None:
         told: is told the address once there is something to see.
     """
     async with AsyncExitStack() as parts:
-        _, place = await parts.enter_async_context(serving(":memory:", host="127.0.0.1", port=port))
+        _, place = await parts.enter_async_context(serving(":memory:", host="localhost", port=port))
         client = await parts.enter_async_context(Client(place.url))
         for name, versions, runs in (
             ("kitchen-1", shop.KITCHEN, 40),

@@ -13,6 +13,7 @@ from aiki.cli.databases import database_of, shown
 from aiki.cli.dev.news import News
 from aiki.cli.dev.post import Post
 from aiki.cli.interruption import run_until_signalled
+from aiki.cli.loading import check_there
 from aiki.cli.log import log_to_terminal, logger
 from aiki.cli.refusal import Refusal, refuse
 from aiki.cli.serving import serving
@@ -52,6 +53,8 @@ def dev(*targets: str, database: str | None = None, host: str = "localhost", por
     command = _Dev(targets, database=database_of(database), host=host, port=port)
     log_to_terminal()
     try:
+        for target in targets:
+            check_there(target)
         return run_until_signalled(command.run, again=command.hurry, loop_factory=loop_factory())
     except Refusal as error:
         return refuse("dev", error)

@@ -14,7 +14,7 @@ from aiki.cli import printing
 from aiki.cli.printing import print_json
 from aiki.cli.runs.asked import USUAL, Server, ask
 from aiki.cli.runs.which import now_of
-from aiki.cli.words import ago
+from aiki.cli.words import ago, progress_words
 from aiki.clock import SystemClock
 from aiki.model.lifecycle import TERMINAL
 from aiki.model.views import VersionView, WorkersView, WorkerView, WorkflowsView
@@ -98,7 +98,7 @@ def _workers(found: WorkersView, now: datetime) -> RenderableType:
 
 def _line(worker: WorkerView, place: int) -> str:
     line = worker.executing[place]
-    progress = f": {msgspec.json.encode(line.progress).decode()}" if line.progress else ""
+    progress = f": {progress_words(msgspec.json.decode(line.progress))}" if line.progress else ""
     return f"{line.task}{progress}"
 
 

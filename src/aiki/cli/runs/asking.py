@@ -3,6 +3,7 @@
 The rule: what was asked and where that leaves the run is one line; the server's own words say why it refuses.
 """
 
+import difflib
 import sys
 from typing import Annotated, Any, Final, Literal
 
@@ -24,6 +25,7 @@ from aiki.sdk.serial import ANY
 
 __all__ = ["cancel", "pause", "requeue", "resume", "retry", "send", "start", "terminate", "wake"]
 
+NEAR_MAX: Final = 3
 ALL: Final = Parameter(name="--all", negative=())
 
 AnyHandle = Handle[Any, Events]
@@ -306,20 +308,37 @@ async def _start(
 ) -> int:
     handle = await client.runs.start(workflow, version, arguments, **options)
     if wait:
-        return await _end_of(handle, server)
+        return await _end_of(client, handle, server)
     if server.as_json:
         print_json({"id": handle.id, "version": handle.version, "warnings": handle.warnings})
         return 0
     print(handle.id)
-    for warning in handle.warnings:
-        print(f"Note: {warning}.", file=sys.stderr)
+    await _warn(client, handle)
     return 0
 
 
-async def _end_of(handle: AnyHandle, server: Server) -> int:
-    """Print how a run ended, and what it left."""
+async def _warn(client: Client, handle: AnyHandle) -> None:
+    """Say what whoever started a run should know: that nobody serves it, and what may have been meant."""
+    if not handle.warnings:
+        return
+    known: dict[str, list[str]] = {}
+    for served in (await client.connection.workflows()).versions:
+        if served.workers:
+            known.setdefault(served.workflow, []).append(served.version)
+    info = await handle.info()
+    if info.workflow in known:
+        meant = ", ".join(sorted(known[info.workflow])[:NEAR_MAX])
+        hint = "" if info.version in known[info.workflow] else f" Served are {info.workflow} {meant}."
+    else:
+        near = difflib.get_close_matches(info.workflow, known, n=NEAR_MAX)
+        hint = f" Did you mean {' or '.join(near)}? aiki runs cancel {handle.id} takes this one back." if near else ""
     for warning in handle.warnings:
-        print(f"Note: {warning}.", file=sys.stderr)
+        print(f"Note: {warning}.{hint}", file=sys.stderr)
+
+
+async def _end_of(client: Client, handle: AnyHandle, server: Server) -> int:
+    """Print how a run ended, and what it left."""
+    await _warn(client, handle)
     try:
         output = await handle.result()
     except (RunFailed, RunCancelled) as error:

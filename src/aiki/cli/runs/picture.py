@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aiki.cli.runs.timeline import timeline
-from aiki.cli.words import STYLES, ago, ahead, span, wait_words, what_next
+from aiki.cli.words import STYLES, ago, ahead, progress_words, span, wait_words, what_next
 from aiki.model.journal import Entry
 from aiki.model.payload import Json
 from aiki.sdk.info import ErrorInfo, ExecutingInfo, RunCount, RunInfo, RunPage
@@ -104,7 +104,7 @@ def _facts(run: RunInfo, now: datetime) -> Table:
 
 def _executing(line: ExecutingInfo, now: datetime) -> str:
     attempt = f", attempt {line.attempt}" if line.attempt > 1 else ""
-    progress = "" if line.progress is None else f": {_json(line.progress)}"
+    progress = "" if line.progress is None else f": {progress_words(line.progress)[:TEXT_CHARS_MAX]}"
     return f"{line.task}{attempt} for {span((now - line.since).total_seconds())}{progress}"
 
 

@@ -15,7 +15,7 @@ from aiki.cli import printing
 from aiki.cli.printing import console, print_json
 from aiki.cli.runs.asked import FLAG, USUAL, Server, ask
 from aiki.cli.runs.picture import ENDED, counts_of, picture, table_of
-from aiki.cli.runs.which import ANY, Which, filters_of, now_of
+from aiki.cli.runs.which import ANY, Which, filters_of, now_of, one_of
 from aiki.clock import SystemClock
 from aiki.model.journal import Entry
 from aiki.sdk.client import Client
@@ -92,23 +92,25 @@ def show(run_id: str, /, *, watch: Annotated[bool, FLAG] = False, server: Server
     For example:
 
         aiki runs show 0192...
+        aiki runs show order-4711
         aiki runs show 0192... --watch
         aiki runs show 0192... --json
 
     Args:
-        run_id: The run.
+        run_id: The run: its id, or the beginning of its id or reference id.
         watch: Show it until it has ended.
         server: The server.
     """
 
     async def question(client: Client) -> int:
+        found_id = await one_of(client, run_id)
         if watch:
-            await _watch(client, run_id, is_quiet=server.as_json)
-        run = await client.runs.get(run_id)
+            await _watch(client, found_id, is_quiet=server.as_json)
+        run = await client.runs.get(found_id)
         if server.as_json:
             print_json(run)
         elif not (watch and sys.stdout.isatty()):
-            printing.show(picture(run, await _entries(client, run_id), now_of(SystemClock())))
+            printing.show(picture(run, await _entries(client, found_id), now_of(SystemClock())))
         return 0
 
     return ask("show", server, question)
@@ -122,7 +124,7 @@ def watch(run_id: str, /, *, server: Server = USUAL) -> int:
         aiki runs watch 0192...
 
     Args:
-        run_id: The run.
+        run_id: The run: its id, or the beginning of its id or reference id.
         server: The server.
     """
     return show(run_id, watch=True, server=server)

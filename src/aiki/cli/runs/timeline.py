@@ -1,6 +1,7 @@
 """A run's timeline in a terminal: a line for each entry of its journal, placed as in the dashboard.
 
-The rule: place is time, from the run's start to its last entry; what was executed is drawn full, what was waited for thin.
+The rule: place is time, from the run's start to its last entry; what was executed is drawn full, each attempt by itself, and
+what was waited for thin.
 """
 
 from collections.abc import Sequence
@@ -33,14 +34,24 @@ def timeline(entries: Sequence[Entry], *, began_ms: int) -> Table:
         table.add_column(no_wrap=True)
     for entry, (begin_ms, end_ms) in zip(entries, spans, strict=True):
         outcome, style = _outcome(entry)
-        left = min(COLUMNS - 1, max(0, (begin_ms - first_ms) * COLUMNS // whole_ms))
-        width = min(COLUMNS - left, max(1, round((end_ms - begin_ms) * COLUMNS / whole_ms)))
-        bar = Text(" " * left + ("█" if entry.key.kind is EntryKind.TASK else "─") * width, style=style)
+        bar = Text(" " * COLUMNS)
+        for mark, from_ms, until_ms, drawn in _parts(entry, begin_ms, end_ms, style=style):
+            left = min(COLUMNS - 1, max(0, (from_ms - first_ms) * COLUMNS // whole_ms))
+            right = min(COLUMNS, left + max(1, round((until_ms - from_ms) * COLUMNS / whole_ms)))
+            bar = Text.assemble(bar[:left], (mark * (right - left), drawn), bar[right:])
         name = (entry.label or entry.key.address)[:NAME_CHARS_MAX]
         took = span((end_ms - begin_ms) / MS_PER_S) if end_ms > begin_ms else ""
         tries = f"{outcome}, {entry.attempts} attempts" if entry.attempts > 1 else outcome
         table.add_row(str(entry.seq), entry.key.kind.value.replace("_", " "), name, bar, tries, took)
     return table
+
+
+def _parts(entry: Entry, begin_ms: int, end_ms: int, *, style: str) -> list[tuple[str, int, int, str]]:
+    """Return what is drawn of an entry, one over the other: all of it, and each attempt where there was more than one."""
+    if not entry.tries:
+        return [("█" if entry.key.kind is EntryKind.TASK else "─", begin_ms, end_ms, style)]
+    tries = [("█", one.started_at_ms, one.finished_at_ms, "red" if one.error else style) for one in entry.tries]
+    return [("─", begin_ms, end_ms, "yellow"), *tries]
 
 
 def _span(entry: Entry, delivered_ms: dict[int, int], began_ms: int) -> tuple[int, int]:

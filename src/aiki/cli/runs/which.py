@@ -13,11 +13,14 @@ from aiki.cli.refusal import Refusal
 from aiki.cli.runs.asked import parsed_moment, parsed_tags
 from aiki.clock import Clock
 from aiki.model.lifecycle import Status
+from aiki.sdk.client import Client
 from aiki.sdk.filters import Filters
 
-__all__ = ["ANY", "Which", "filters_of", "now_of"]
+__all__ = ["ANY", "Which", "filters_of", "now_of", "one_of"]
 
 MS_PER_S: Final = 1_000
+ID_CHARS: Final = 36
+NAMED_MAX: Final = 8
 
 
 @Parameter(name="*")
@@ -83,6 +86,29 @@ def filters_of(which: Which, now: datetime) -> Filters:
         finished_after=_moment(which.finished_after, "--finished-after", now),
         finished_before=_moment(which.finished_before, "--finished-before", now),
     )
+
+
+async def one_of(client: Client, named: str) -> str:
+    """Return the id of the one run that is named: by its id, or by the beginning of its id or reference id.
+
+    Raises:
+        Refusal: that is said of no run, or of several.
+    """
+    if len(named) == ID_CHARS:
+        return named
+    found = (await client.runs.list(search=named, limit=NAMED_MAX + 1)).runs
+    exact = [run for run in found if run.reference_id == named]
+    match exact if len(exact) == 1 else found:
+        case (run,):
+            return run.id
+        case ():
+            raise Refusal(
+                f"no run has an id or a reference id that begins with {named!r}. Give more, or look for it:"
+                " aiki runs list"
+            )
+    some = "\n".join(f"  {run.id}  {run.workflow} {run.version}  {run.reference_id or ''}".rstrip() for run in found)
+    more = "\n  ..." if len(found) > NAMED_MAX else ""
+    raise Refusal(f"{named!r} begins the ids or reference ids of several runs. Which one?\n{some}{more}")
 
 
 def now_of(clock: Clock) -> datetime:
