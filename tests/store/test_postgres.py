@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from aiki.clock import ManualClock
 from aiki.errors import InvalidInput, Unavailable
 from aiki.model.run import NewRun, RunRow
+from aiki.model.views import RunFilter
 from aiki.model.working_set import Keys, WorkingSet
 from aiki.store.postgres import loading, saving, schema
 from aiki.store.postgres.address import Address
@@ -176,6 +177,22 @@ async def test_behind_a_pooler_nothing_is_expected_of_a_connection(postgres_data
             assert await reader.fetchval("SHOW search_path") == '"$user", public'
             await reader.execute("DISCARD ALL")
     await store.close()
+
+
+async def test_a_search_that_takes_too_long_is_ended_where_it_runs(
+    world: StoreWorld[PostgresStore], postgres_database: str
+) -> None:
+    world.store._begin_search = world.store._begin_search.replace("5000", "50")
+    search = RunFilter(workflow="order")
+    assert (await world.store.list_runs(search)).runs == ()
+    holder = await asyncpg.connect(postgres_database)
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE aiki.runs IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(InvalidInput, match="too many runs"):
+            await world.store.list_runs(search)
+    await holder.close()
+
+    assert (await world.store.list_runs(search)).runs == ()
 
 
 async def _cut(world: StoreWorld[PostgresStore], connection: Any) -> None:

@@ -13,7 +13,6 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from aiki.errors import InvalidInput
 from aiki.model.ids import is_id
 from aiki.store.postgres.address import Address
 
@@ -60,22 +59,16 @@ async def connect(address: Address, settings: Mapping[str, str], *, is_lenient: 
     Args:
         settings: what is set on it.
         is_lenient: what is no id stands for none, as it does where people ask; else it is refused.
-
-    Raises:
-        InvalidInput: the URL cannot be taken.
     """
-    try:
-        connection: Connection = await asyncpg.connect(
-            address.url,
-            timeout=CONNECT_S,
-            command_timeout=COMMAND_S,
-            statement_cache_size=address.statement_cache_size,
-            max_cached_statement_lifetime=0,
-            max_cacheable_statement_size=0,
-            server_settings=None if address.is_pooled else _all(address, settings),
-        )
-    except (asyncpg.exceptions.ClientConfigurationError, asyncpg.InvalidCatalogNameError) as error:
-        raise InvalidInput(f"{address.shown} cannot be used: {error}", path="database") from error
+    connection: Connection = await asyncpg.connect(
+        address.url,
+        timeout=CONNECT_S,
+        command_timeout=COMMAND_S,
+        statement_cache_size=address.statement_cache_size,
+        max_cached_statement_lifetime=0,
+        max_cacheable_statement_size=0,
+        server_settings=None if address.is_pooled else _all(address, settings),
+    )
     try:
         async with connection.transaction():  # its look at the types needs one and the same connection behind a pooler
             await connection.set_type_codec(

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+import asyncpg
 import msgspec
 
 from aiki.model.ids import is_id
@@ -100,7 +101,11 @@ async def load(connection: Connection, keys: Keys, *, also: Collection[str], now
         raise Unlocked(unlocked)
     _take_names(ws, keys, ticking, found)
     _take_rest(ws, keys, found)
-    ((_, _, now_ms, _, _),) = found["now"]
+    ((_, _, now_ms, read_only, _),) = found["now"]
+    if (
+        read_only == "on"
+    ):  # after a failover, say: even what writes nothing is to find that out, since it may judge by it
+        raise asyncpg.ReadOnlySQLTransactionError("the database is read-only")
     ws.now_ms = max(now(now_ms), newest_ms(ws))
     return ws
 

@@ -14,7 +14,7 @@ from aiki.model.run import RunRow
 from aiki.model.working_set import WorkingSet
 from aiki.store.base import StoreRefused
 from aiki.store.postgres.connecting import Connection
-from aiki.store.postgres.failures import REFUSALS
+from aiki.store.postgres.failures import is_refusal
 from aiki.store.postgres.folding import Fold, folded_writes
 from aiki.store.postgres.schema import migrations
 from aiki.store.rows import Columns
@@ -57,7 +57,9 @@ async def save(connection: Connection, ws: WorkingSet, *, loaded: Mapping[str, R
         if given.keys() & set(fold.parts):
             try:
                 await connection.execute(fold.text, *fold.values(given))
-            except REFUSALS as error:
+            except Exception as error:
+                if not is_refusal(error):
+                    raise
                 raise _judged(error, fold, given) from error
     return bool(given)
 

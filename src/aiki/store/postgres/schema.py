@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from aiki.errors import InvalidInput, Unavailable
 from aiki.store.postgres.address import Address
 from aiki.store.postgres.connecting import Connection, begin_text, connect, transaction
-from aiki.store.postgres.failures import transient_as_unavailable
+from aiki.store.postgres.failures import transient_as_unavailable, unusable_as_invalid
 
 __all__ = ["MIGRATING", "apply", "check", "migrations", "on", "pending", "renew"]
 
@@ -41,10 +41,11 @@ async def on(address: Address, work: Callable[[Connection, Address], Awaitable[T
     """Return what some work on a database returns, done on a connection of its own.
 
     Raises:
+        InvalidInput: it is not there, or a right is missing.
         Unavailable: it cannot be reached.
     """
     try:
-        with transient_as_unavailable():
+        with transient_as_unavailable(), unusable_as_invalid(address.shown):
             connection = await connect(address, MIGRATING)
             try:
                 return await work(connection, address)

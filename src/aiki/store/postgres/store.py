@@ -7,9 +7,12 @@ a few others read what is committed.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final, Self, TypeVar
+
+import asyncpg
 
 from aiki.clock import Clock, SystemClock
 from aiki.errors import InvalidInput, Unavailable
@@ -29,7 +32,12 @@ from aiki.store.postgres.connecting import (
     new_pool,
     transaction,
 )
-from aiki.store.postgres.failures import REFUSALS, is_connection_lost, transient_as_unavailable
+from aiki.store.postgres.failures import (
+    is_connection_lost,
+    is_refusal,
+    transient_as_unavailable,
+    unusable_as_invalid,
+)
 from aiki.store.postgres.loading import Unlocked, load, read_claims
 from aiki.store.postgres.saving import TakenMeanwhile, save
 from aiki.store.postgres.time import DatabaseClock
@@ -42,7 +50,7 @@ __all__ = ["PostgresStore"]
 
 TURNS_MAX: Final = 10  # of one transaction: each further one knows of more runs to lock, or of a key that was taken
 TAKEN_MAX: Final = 3  # of these, those that found a key taken: a decision that asks for it again is to be refused
-SEARCH_S: Final = 5.0  # what one search may take
+SEARCH_MS: Final = 5_000  # what one search may take
 OPENINGS_MAX: Final = 4  # in about a second: a database that is just being restarted, say
 READS_MAX: Final = 2  # a connection may have died while nobody used it
 FIRST_PAUSE_S: Final = 0.1  # between two attempts to connect, then twice as long
@@ -79,6 +87,7 @@ class PostgresStore(Reads):
         self._is_closed = False
         self._begin = begin_text(address, WRITING, mode="READ COMMITTED")
         self._begin_read = begin_text(address, READ_ONLY, mode="READ COMMITTED READ ONLY")
+        self._begin_search = f"{self._begin_read}; SET LOCAL statement_timeout = {SEARCH_MS}"  # judged where it runs
 
     @classmethod
     async def open(cls, database: str | Address, *, machine: Clock | None = None, clock: Clock | None = None) -> Self:
@@ -97,7 +106,7 @@ class PostgresStore(Reads):
         try:
             for attempt in range(1, OPENINGS_MAX + 1):
                 try:
-                    with transient_as_unavailable():
+                    with transient_as_unavailable(), unusable_as_invalid(address.shown):
                         await schema.check(await store._writable(), address)
                 except Unavailable:
                     if attempt == OPENINGS_MAX:
@@ -159,14 +168,13 @@ class PostgresStore(Reads):
 
     async def _once(self, connection: Connection, keys: Keys, decide: Decision, *, also: set[str]) -> Transaction:
         await connection.execute(self._begin)
-        try:
+        with _refusal_of("load"):
             ws = await load(connection, keys, also=also, now=self._now)
-        except REFUSALS as error:  # written by another version or by another hand, or a name that cannot be one
-            raise StoreRefused(f"a row cannot be understood: {error}", statement="load") from error
         loaded = dict(ws.runs)
         decide(ws)
         has_changed = await save(connection, ws, loaded=loaded)
-        claimed = await read_claims(connection, ws)
+        with _refusal_of("claims"):
+            claimed = await read_claims(connection, ws)
         await connection.execute("COMMIT" if has_changed else "ROLLBACK")
         return Transaction(ws, claimed)
 
@@ -223,27 +231,35 @@ class PostgresStore(Reads):
         with transient_as_unavailable():
             for attempt in range(1, READS_MAX + 1):
                 try:
-                    async with asyncio.timeout(SEARCH_S if question.is_search else None):
-                        return await self._fetch(statement.text, values)
-                except TimeoutError as error:
-                    if question.is_search:
-                        raise InvalidInput(TOO_BROAD) from error
-                    raise
-                except REFUSALS as error:
-                    raise InvalidInput(f"the database cannot look for this: {error}", path=question.name) from error
+                    return await self._fetch(statement.text, values, is_search=question.is_search)
                 except Exception as error:
+                    if question.is_search and isinstance(error, asyncpg.QueryCanceledError):
+                        raise InvalidInput(TOO_BROAD) from error
+                    if is_refusal(error):
+                        raise InvalidInput(f"the database cannot look for this: {error}", path=question.name) from error
                     if attempt == READS_MAX or not is_connection_lost(error):
                         raise
         raise AssertionError("the last attempt returns or raises")
 
-    async def _fetch(self, text: str, values: Sequence[Any]) -> Sequence[Columns]:
+    async def _fetch(self, text: str, values: Sequence[Any], *, is_search: bool) -> Sequence[Columns]:
         if self._is_closed:
             raise Unavailable("the database is closed")
         async with self._pool.acquire(timeout=CONNECT_S) as connection:
-            if not self.address.is_pooled:
+            if not self.address.is_pooled and not is_search:
                 return list(map(tuple, await connection.fetch(text, *values)))
-            async with transaction(connection, self._begin_read):
+            async with transaction(connection, self._begin_search if is_search else self._begin_read):
                 return list(map(tuple, await connection.fetch(text, *values)))
+
+
+@contextmanager
+def _refusal_of(statement: str) -> Iterator[None]:
+    """Raise `StoreRefused` for rows of another version or another hand, that are damaged, or of a name that cannot be one."""
+    try:
+        yield
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        raise StoreRefused(f"a row cannot be understood: {error}", statement=statement) from error
 
 
 @lru_cache(maxsize=1_000)

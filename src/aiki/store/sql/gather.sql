@@ -144,8 +144,9 @@ SELECT journal.run_id, NULL, seq, entry, NULL
  ORDER BY journal.run_id, seq
 
 -- name: now
--- The database's time, in milliseconds.
-SELECT NULL, NULL, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, NULL, NULL
+-- The database's time, in milliseconds, and whether it is read-only.
+SELECT NULL, NULL, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+       current_setting('transaction_read_only'), NULL
 
 -- name: inputs
 -- Input and tags of runs.
