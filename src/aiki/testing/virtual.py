@@ -1,7 +1,7 @@
 """Virtual time for an event loop: when nothing is left to do, its clock jumps to the next timer.
 
-The rule: time passes only while all is idle. Whatever can go on goes on first, calls in other threads are waited for,
-sockets that are open get a moment, and only then does the clock move, by exactly as much as the nearest timer asks for.
+The rule: time passes only while all is idle. Whatever can go on goes on first, calls in other threads are waited for, and
+whatever else is `held`, sockets that are open get a moment, and only then does the clock move, by exactly as much as the nearest timer asks for.
 
 Any loop of the standard library can be made virtual, also while it runs, and real again: its time then goes on from
 where it is, so that no timer is early, late or lost. What it takes is asyncio's own: its selector, and `_run_once`
@@ -46,7 +46,7 @@ class VirtualTime:
         self._ahead_s = 0.0  # of real time, while the loop lives in that
         self._now_us = 0  # whole, so that time goes on by something however much of it has passed
         self._wanted_by = 0
-        self._in_threads = 0
+        self._holds = 0
         self._settling: list[asyncio.Future[None]] = []
         replaced = {
             "time": self.time,
@@ -101,9 +101,18 @@ class VirtualTime:
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """Call a function in a thread; until it returns, no time passes."""
         running = self._run_in_executor(executor, func, *args)
-        self._in_threads += 1
+        self._holds += 1
         running.add_done_callback(self._returned)
         return running
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no time pass while the block lasts: what it waits for comes from outside of this process."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
 
     async def settle(self) -> None:
         """Wait until all that can happen without time passing has happened."""
@@ -117,7 +126,7 @@ class VirtualTime:
 
     def idle(self, wait_s: float | None) -> bool:
         """Nothing is left to do for `wait_s`; None: no timer is set. Return whether there is something to do now."""
-        if self._in_threads:
+        if self._holds:
             return False
         if self._settling:
             settling, self._settling = self._settling, []
@@ -131,7 +140,7 @@ class VirtualTime:
         return True
 
     def _returned(self, _running: asyncio.Future[T]) -> None:
-        self._in_threads -= 1
+        self._holds -= 1
 
 
 class _JumpingSelector:
