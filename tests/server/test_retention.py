@@ -13,10 +13,11 @@ from aiki.engine import retention
 from aiki.engine.commands import DeleteRun
 from aiki.model.journal import Entry
 from aiki.model.lifecycle import Status
+from aiki.model.many import StartJob
 from aiki.model.views import RunFilter
 from aiki.model.wire import Outcome, SendEvent, Standing, StartRun, WaitRequest
 from aiki.model.working_set import WorkingSet
-from aiki.server.retention import BATCH_ROWS, BATCH_RUNS
+from aiki.server.retention import BATCH_ROWS, BATCH_RUNS, FORGOTTEN_AT_ONCE
 from aiki.server.server import Server
 from aiki.store.lane import InlineLane
 from aiki.store.sqlite import SqliteStore
@@ -118,6 +119,26 @@ async def test_under_a_steady_load_the_rows_of_every_table_reach_a_steady_state(
         grown = {table: (settled[table], rows) for table, rows in later.items() if rows > settled[table] * 1.1 + 12}
         assert grown == {}
         assert later["runs"] <= 4 * BURST
+
+
+async def test_jobs_and_versions_go_as_fast_as_they_come(clock: ManualClock) -> None:
+    async with serving(clock) as server:
+        world = ServerWorld(server, clock)
+        many = 2 * FORGOTTEN_AT_ONCE + 1
+        run_id = await world.run(workflow="another")
+        for _ in range(many):
+            await world.do(server.service.bulk.start(StartJob(world.new_id(), "default", "pause", run_ids=(run_id,))))
+        worker = await world.worker(workflows=tuple(f"w-{number}" for number in range(many)))
+        await worker.goodbye()
+        await world.step()
+        before = rows_by_table(server)
+        assert (before["bulk_jobs"], before["workflows"]) == (many, many)
+
+        clock.advance(days=8)
+        await world.step()
+
+        after = rows_by_table(server)
+        assert (after["bulk_jobs"], after["workflows"]) == (0, 0)
 
 
 async def test_so_few_are_deleted_at_once_that_commits_do_not_wait(clock: ManualClock) -> None:

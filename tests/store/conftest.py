@@ -5,6 +5,7 @@ A store that joins adds a driver here, and no test.
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -20,16 +21,19 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory", "file-inline", "file-thread", "postgres"])
+DATABASES: Final = {"postgres": "postgres_database", "pgbouncer": "pooled_database"}
+
+
+@pytest.fixture(params=["memory", "file-inline", "file-thread", *DATABASES])
 def driver(request: pytest.FixtureRequest) -> tuple[str, str]:
     name: str = request.param
-    return name, request.getfixturevalue("postgres_database") if name == "postgres" else ""
+    return name, request.getfixturevalue(DATABASES[name]) if name in DATABASES else ""
 
 
 @pytest.fixture
 async def world(driver: tuple[str, str], tmp_path: Path, clock: ManualClock) -> AsyncIterator[StoreWorld]:
     name, url = driver
-    if name == "postgres":
+    if name in DATABASES:
         store: Store = await PostgresStore.open(url, clock=clock)
     else:
         path = None if name == "memory" else tmp_path / "aiki.db"

@@ -105,7 +105,7 @@ class ChaosFleet:
         began = time.monotonic()
         await self.faults[name]()
         self.done[name] += 1
-        print(f"{began:.1f} {name}: {time.monotonic() - began:.1f} s", flush=True)
+        print(f"{began:.1f} {name}: {time.monotonic() - began:.1f} s; {len(self.finished)} have ended", flush=True)
 
     def stop(self) -> None:
         """End all processes."""

@@ -17,7 +17,10 @@ from aiki.model.journal import Entry, EntryKind
 from tests.postgres import complete
 
 TASKS = 11  # of a journey, with those of its child
-READ = "SELECT run_id, entry FROM {journal}"
+READ = "SELECT run_id, entry FROM journal"
+READ_SINCE = """SELECT run_id, entry, finished_at_ms FROM aiki.journal JOIN aiki.runs ON runs.id = run_id
+    WHERE finished_at_ms IS NULL OR finished_at_ms > $1"""
+UNDER_WAY_MS = 30_000  # what was about to be committed then has been by now
 
 
 class Line(NamedTuple):
@@ -37,6 +40,7 @@ class Effects:
         self.path = folder / "effects.txt"
         self._recorded: set[tuple[str, str]] = set()
         self._seen = 0
+        self._ended_ms = 0  # the last end that was read
 
     def lines(self) -> list[Line]:
         """Return all executions so far."""
@@ -48,7 +52,7 @@ class Effects:
         """Assert that nothing ran again that was recorded at the last check; remember what is recorded now."""
         again = [line for line in self.lines()[self._seen :] if (line.run_id, line.step) in self._recorded]
         assert not again, f"recorded, and executed again: {again[:3]}"
-        self._recorded = self._read()
+        self._recorded |= self._read()
         self._seen = len(self.lines())
 
     def check_all(self, runs: int, *, tasks_each: int = TASKS) -> str:
@@ -63,28 +67,29 @@ class Effects:
         return f"{len(lines)} executions of {tasks} tasks"
 
     def _read(self) -> set[tuple[str, str]]:
-        entries = [(run_id, msgspec.json.decode(entry, type=Entry)) for run_id, entry in _rows(self.database)]
+        entries = [(run_id, msgspec.json.decode(entry, type=Entry)) for run_id, entry in self._rows()]
         return {(run_id, _step_of(entry)) for run_id, entry in entries if entry.key.kind is EntryKind.TASK}
 
+    def _rows(self) -> Sequence[tuple[str, str]]:
+        """Return what is recorded; of runs that ended before the last look, nothing new can be."""
+        if self.database.startswith("postgresql://"):
+            return complete(self._rows_of_postgres())
+        if not Path(self.database).exists():
+            return []
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
+        try:
+            return connection.execute(READ).fetchall()
+        finally:
+            connection.close()
 
-def _rows(database: str) -> Sequence[tuple[str, str]]:
-    if database.startswith("postgresql://"):
-        return complete(_rows_of_postgres(database))
-    if not Path(database).exists():
-        return []
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    try:
-        return connection.execute(READ.format(journal="journal")).fetchall()
-    finally:
-        connection.close()
-
-
-async def _rows_of_postgres(url: str) -> Sequence[tuple[str, str]]:
-    connection = await asyncpg.connect(url)
-    try:
-        return [(str(run_id), entry) for run_id, entry in await connection.fetch(READ.format(journal="aiki.journal"))]
-    finally:
-        await connection.close()
+    async def _rows_of_postgres(self) -> Sequence[tuple[str, str]]:
+        connection = await asyncpg.connect(self.database)
+        try:
+            found = await connection.fetch(READ_SINCE, self._ended_ms - UNDER_WAY_MS)
+        finally:
+            await connection.close()
+        self._ended_ms = max((row["finished_at_ms"] or 0 for row in found), default=self._ended_ms)
+        return [(str(row["run_id"]), row["entry"]) for row in found]
 
 
 def _step_of(entry: Entry) -> str:

@@ -38,7 +38,7 @@ class PostgresRoad:
     """One server's end of the road.
 
     Args:
-        address: the database. Behind a pooler in transaction mode nothing is heard, and the sweep does what it can.
+        address: the database. Behind a pooler in transaction mode it is told and not heard, and the sweep does what it can.
     """
 
     def __init__(self, address: Address) -> None:
@@ -60,7 +60,8 @@ class PostgresRoad:
         while not is_cancelled():
             try:
                 self._connection = connection = await connect(self._address, {})
-                await connection.add_listener(self._channel, _hearing(heard))
+                if not self._address.is_pooled:
+                    await connection.add_listener(self._channel, _hearing(heard))
                 connection.add_termination_listener(lambda _: self._has_pending.set())
                 heard(News("", is_cut=True))  # whatever was told until now was missed
                 backoff_s = BACKOFF_S

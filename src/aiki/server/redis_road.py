@@ -7,9 +7,10 @@ work as they do without it, and it is tried again about once a second.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -34,6 +35,16 @@ BACKOFF_S_MAX: Final = 1.0
 NEWS_BYTES_MAX: Final = 256 * 1024
 
 _log = logging.getLogger("aiki.server")
+
+
+class _Kept(NamedTuple):
+    """A run that is shown to its keeper alone, until `due_s` on the loop's clock."""
+
+    due_s: float
+    run_id: str
+    session_id: str
+    queue: Queue
+    score: float
 
 
 class RedisRoad:
@@ -61,6 +72,7 @@ class RedisRoad:
         self._news: list[News] = []
         self._shown: dict[str, dict[str, float]] = {}  # key → run id → score
         self._gone: dict[str, set[str]] = {}
+        self._kept: deque[_Kept] = deque(maxlen=PENDING_MAX)  # all for the same time: the first to come is due first
         self._pending = 0
         self._has_pending = asyncio.Event()
         self.is_up = False
@@ -94,13 +106,20 @@ class RedisRoad:
             self._put(ready.queue_key(self._prefix, row.queue), row.id, score)
             return
         self._put(ready.session_key(self._prefix, row.parked_on), row.id, score)
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._kept_s, self._release, row.id, row.parked_on, row.queue, score)
+        due_s = asyncio.get_running_loop().time() + self._kept_s
+        self._kept.append(_Kept(due_s, row.id, row.parked_on, row.queue, score))
 
-    def _release(self, run_id: str, session_id: str, queue: Queue, score: float) -> None:
-        """Show a run to all, whose keeper has had its moment. If that has taken it, claiming it finds so."""
-        self._take_down(ready.session_key(self._prefix, session_id), run_id)
-        self._put(ready.queue_key(self._prefix, queue), run_id, score)
+    def _release_kept(self) -> float:
+        """Show to all what its keeper has had its moment for, and return how long until the next is due, a ping at most.
+
+        If the keeper has taken it, claiming it finds so.
+        """
+        now_s = asyncio.get_running_loop().time()
+        while self._kept and self._kept[0].due_s <= now_s:
+            kept = self._kept.popleft()
+            self._take_down(ready.session_key(self._prefix, kept.session_id), kept.run_id)
+            self._put(ready.queue_key(self._prefix, kept.queue), kept.run_id, kept.score)
+        return min(PING_S, self._kept[0].due_s - now_s) if self._kept else PING_S
 
     def _put(self, key: str, run_id: str, score: float) -> None:
         if self._has_room():
@@ -136,8 +155,9 @@ class RedisRoad:
         backoff_s = BACKOFF_S
         while not is_cancelled():
             with suppress(TimeoutError):
-                async with asyncio.timeout(PING_S):
+                async with asyncio.timeout(self._release_kept()):
                     await self._has_pending.wait()
+            self._release_kept()
             try:
                 await self._write_pending()
             except (RedisError, OSError) as error:

@@ -7,7 +7,7 @@ tidied beside its load, and what ends at a steady rate leaves at that rate.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from aiki.clock import Clock
@@ -24,12 +24,12 @@ MS_PER_S: Final = 1000
 BATCH_RUNS: Final = 50  # deleted in one transaction
 BATCH_ROWS: Final = 5_000  # of them, unless one run has more
 LOOKED_AT_ROWS: Final = 500  # at once, outside of any transaction
-SESSIONS_AT_ONCE: Final = 100
+FORGOTTEN_AT_ONCE: Final = 100  # sessions, jobs or versions
 SESSION_KEPT_MS: Final = 3_600_000  # a copy of its announcement that comes later would open it again
 VERSION_KEPT_MS: Final = 7 * 86_400_000  # at least: a deploy that went wrong is looked at a few days later
 PASS_MS_LEAST: Final = 60_000  # from the end of one look at everything that is due to the beginning of the next
 PASS_MS_MOST: Final = 3_600_000
-SESSION_BATCHES: Final = 100  # in one pass
+FORGETTINGS: Final = 100  # of each kind, in one pass
 BEFORE_ALL: Final = (-1, "")
 
 _log = logging.getLogger("aiki.server")
@@ -62,10 +62,11 @@ class Retention:
         if self._clock.monotonic_ms() < self._next_pass_ms:
             return
         try:
-            await self._forget_sessions()
+            await self._forget(self._over_sessions)
             after_ms = await self._delete_runs() if self._retention_ms else None
             if self._retention_ms:
-                await self._forget_the_rest()
+                await self._forget(self._done_jobs)
+                await self._forget(self._unused_versions)
             self._next_pass_ms = self._clock.monotonic_ms() + await self._until_next_ms(after_ms)
         except Unavailable as error:
             _log.warning("what is over for long cannot be deleted just now: %s", error)
@@ -92,23 +93,29 @@ class Retention:
             return max(PASS_MS_LEAST, min(self._retention_ms, self._pass_ms_most))
         return max(PASS_MS_LEAST, min(oldest_ms + self._retention_ms - self._clock.now_ms(), self._pass_ms_most))
 
-    async def _forget_sessions(self) -> None:
-        until_ms = self._clock.now_ms() - SESSION_KEPT_MS
-        for _ in range(SESSION_BATCHES):
-            over = await self._store.over_sessions(until_ms=until_ms, limit=SESSIONS_AT_ONCE)
-            await self._do([ForgetSession(session_id, SESSION_KEPT_MS) for session_id in over])
-            if len(over) < SESSIONS_AT_ONCE:
+    async def _forget(self, due: Callable[[int], Awaitable[Sequence[Command]]]) -> None:
+        """Forget all that is due of one kind, as `due` tells it, at most so much at once."""
+        for _ in range(FORGETTINGS):
+            commands = await due(self._clock.now_ms())
+            await self._do(commands)
+            if len(commands) < FORGOTTEN_AT_ONCE:
                 return
 
-    async def _forget_the_rest(self) -> None:
-        """Forget jobs that were done, and versions that nobody serves or uses: a few in each pass."""
-        now_ms, kept_ms = self._clock.now_ms(), self._retention_ms
-        done = await self._store.done_jobs(until_ms=now_ms - kept_ms, limit=BATCH_RUNS)
-        await self._do([ForgetJob(job_id, kept_ms) for job_id in done])
-        until_ms = now_ms - max(kept_ms, VERSION_KEPT_MS)
-        await self._do(
-            [ForgetVersion(*v) for v in await self._store.unused_versions(until_ms=until_ms, limit=BATCH_RUNS)]
-        )
+    async def _over_sessions(self, now_ms: int) -> Sequence[Command]:
+        over = await self._store.over_sessions(until_ms=now_ms - SESSION_KEPT_MS, limit=FORGOTTEN_AT_ONCE)
+        return [ForgetSession(session_id, SESSION_KEPT_MS) for session_id in over]
+
+    async def _done_jobs(self, now_ms: int) -> Sequence[Command]:
+        done = await self._store.done_jobs(until_ms=now_ms - self._retention_ms, limit=FORGOTTEN_AT_ONCE)
+        return [ForgetJob(job_id, self._retention_ms) for job_id in done]
+
+    async def _unused_versions(self, now_ms: int) -> Sequence[Command]:
+        """Return the versions that nobody serves or uses."""
+        until_ms = now_ms - max(self._retention_ms, VERSION_KEPT_MS)
+        return [
+            ForgetVersion(*version)
+            for version in await self._store.unused_versions(until_ms=until_ms, limit=FORGOTTEN_AT_ONCE)
+        ]
 
     async def _do(self, commands: Sequence[Command]) -> None:
         """Do so much in one transaction, or a few, and then give way for as long as that took."""

@@ -2,14 +2,18 @@
 
 The rule: a migration is applied whole or not at all, by one process at a time, and by somebody who asked for it
 (`aiki migrate apply`): a server never changes a database that others serve from. A version must work on tables that are
-newer than it knows, since old servers go on while a migration is applied.
+newer than it knows, since old servers go on while a migration is applied; and as whoever waits for a table makes all others
+wait behind it, a migration waits a moment, lets them pass, and tries again.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Final, TypeVar
+
+import asyncpg
 
 from aiki.errors import InvalidInput, Unavailable
 from aiki.store.postgres.address import Address
@@ -19,7 +23,10 @@ from aiki.store.postgres.failures import transient_as_unavailable, unusable_as_i
 __all__ = ["MIGRATING", "apply", "check", "migrations", "on", "pending", "renew"]
 
 LOCK: Final = 0x41696B69  # "Aiki": the number of the lock that whoever migrates holds
-MIGRATING: Final = {"lock_timeout": "60s", "statement_timeout": "0"}
+LOCK_MS: Final = 2_000  # what a migration waits for a table
+ATTEMPTS_MAX: Final = 30  # of a migration
+PAUSE_S: Final = 1.0  # between two of them
+MIGRATING: Final = {"lock_timeout": "0", "statement_timeout": "0"}
 
 T = TypeVar("T")
 
@@ -59,6 +66,7 @@ async def pending(connection: Connection, address: Address) -> list[str]:
     """Return the names of the migrations that the database lacks."""
     async with transaction(connection, begin_text(address, {}, mode="READ COMMITTED READ ONLY")):
         last = await _last(connection, address)
+    _tell_if_newer(last)
     return [name for name, _ in migrations()[last:]]
 
 
@@ -83,35 +91,66 @@ async def check(connection: Connection, address: Address) -> None:
             " aiki migrate apply --database URL",
             path="database",
         )
-    if last > len(migrations()):
-        _log.warning(
-            "the database is at migration %d, newer than this version, which knows %d", last, len(migrations())
-        )
+    _tell_if_newer(last)
 
 
 async def apply(connection: Connection, address: Address) -> list[str]:
-    """Apply what is missing, one transaction each, and return the names. Whoever else does the same waits meanwhile."""
+    """Apply what is missing, one transaction each, and return the names. Whoever else does the same waits meanwhile.
+
+    Raises:
+        Unavailable: others hold a table all the time, a backup, say; what had been applied before is.
+    """
     applied: list[str] = []
-    for _ in range(len(migrations()) + 1):
-        async with transaction(connection, begin_text(address, MIGRATING, mode="READ COMMITTED")):
-            await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
-            last = await _last(connection, address)
-            if last >= len(migrations()):
+    failed = 0
+    while failed < ATTEMPTS_MAX:  # and at most as many turns as there are migrations
+        try:
+            name = await _apply_next(connection, address)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            _log.warning("others use the tables just now (%s); they go first, and the migration is tried again", error)
+            failed += 1
+            await asyncio.sleep(PAUSE_S)
+        else:
+            if name is None:
                 return applied
-            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {address.schema}")
-            await connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {address.schema}.migrations"
-                " (number bigint PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-            )
-            name, text = migrations()[last]
-            await connection.execute(text)
-            await connection.execute(
-                f"INSERT INTO {address.schema}.migrations (number, name) VALUES ($1, $2)",  # noqa: S608 - a checked name
-                last + 1,
-                name,
-            )
             applied.append(name)
-    raise AssertionError("each turn applies one")
+    raise Unavailable(
+        f"others held the tables whenever a migration tried to change them, {failed} times. See pg_stat_activity for who"
+        " does (a backup, a long query), and apply it when they are done"
+    )
+
+
+async def _apply_next(connection: Connection, address: Address) -> str | None:
+    """Apply the first migration that is missing, and return its name; None if none is."""
+    async with transaction(connection, begin_text(address, MIGRATING, mode="READ COMMITTED")):
+        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        last = await _last(connection, address)
+        if last >= len(migrations()):
+            _tell_if_newer(last)
+            return None
+        await connection.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {address.schema}")
+        await connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {address.schema}.migrations"
+            " (number bigint PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        name, text = migrations()[last]
+        await connection.execute(text)
+        await connection.execute(
+            f"INSERT INTO {address.schema}.migrations (number, name) VALUES ($1, $2)",  # noqa: S608 - a checked name
+            last + 1,
+            name,
+        )
+        return name
+
+
+def _tell_if_newer(last: int) -> None:
+    if last > len(migrations()):
+        _log.warning(
+            "the database is at migration %d, and this version of Aiki knows %d: it goes on, as old servers do while new ones"
+            " come. Upgrade it before the next migration",
+            last,
+            len(migrations()),
+        )
 
 
 async def renew(connection: Connection, address: Address) -> list[str]:
