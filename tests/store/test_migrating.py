@@ -14,6 +14,7 @@ from aiki.clock import SystemClock
 from aiki.server.server import Server
 from aiki.store.postgres import schema
 from aiki.store.postgres.address import Address
+from aiki.store.postgres.connecting import Connection, connect
 from aiki.store.postgres.store import PostgresStore
 from tests.postgres import Postgres, complete, execute, migrated
 
@@ -93,6 +94,34 @@ async def test_servers_of_before_go_on_while_two_apply_a_migration_at_once(
     assert sorted(both) == [[], [LATER[0]]]
     assert len(executed) == 2 * WAVES * RUNS * 2
     assert set(executed.values()) == {1}
+
+
+async def test_who_waited_for_another_to_make_the_tables_goes_on_from_there(database: str) -> None:
+    await execute(database, "DROP SCHEMA aiki CASCADE")
+    address = Address.of(database)
+    name, text = schema.migrations()[0]
+    other = await connect(address, {})
+
+    async def look_and_apply(connection: Connection, address: Address) -> list[str]:
+        assert len(await schema.pending(connection, address)) == len(
+            schema.migrations()
+        )  # and remember that none is there
+        return await schema.apply(connection, address)
+
+    async with other.transaction():
+        await other.execute(f"SELECT pg_advisory_xact_lock({schema.LOCK})")
+        applying = asyncio.create_task(schema.on(address, look_and_apply))
+        async with asyncio.timeout(20):
+            while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+                await asyncio.sleep(0.01)
+        await other.execute(
+            "CREATE SCHEMA aiki; CREATE TABLE aiki.migrations (number bigint PRIMARY KEY, name text, applied_at timestamptz)"
+        )
+        await other.execute(text)
+        await other.execute("INSERT INTO aiki.migrations (number, name) VALUES (1, $1)", name)
+
+    assert await applying == [name for name, _ in schema.migrations()[1:]]
+    await other.close()
 
 
 async def test_a_migration_that_has_to_wait_for_a_table_lets_servers_pass(

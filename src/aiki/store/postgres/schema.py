@@ -28,6 +28,14 @@ ATTEMPTS_MAX: Final = 30  # of a migration
 PAUSE_S: Final = 1.0  # between two of them
 MIGRATING: Final = {"lock_timeout": "0", "statement_timeout": "0"}
 
+# By name alone (`to_regclass`), Postgres would go by what it remembers of before it waited for the lock.
+THERE: Final = """
+SELECT EXISTS (
+       SELECT 1
+         FROM pg_catalog.pg_class AS found
+         JOIN pg_catalog.pg_namespace AS place ON place.oid = found.relnamespace
+        WHERE place.nspname = $1 AND found.relname = 'migrations')"""
+
 T = TypeVar("T")
 
 _log = logging.getLogger("aiki.store")
@@ -161,7 +169,7 @@ async def renew(connection: Connection, address: Address) -> list[str]:
 
 async def _last(connection: Connection, address: Address) -> int:
     """Return the number of the last migration that was applied, 0 for none."""
-    there = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{address.schema}.migrations")
+    there = await connection.fetchval(THERE, address.schema)
     if not there:
         return 0
     table = f"{address.schema}.migrations"
