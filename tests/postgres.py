@@ -164,6 +164,15 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
+async def fetched(url: str, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query."""
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
 async def migrated(url: str) -> None:
     """Make the tables of this version."""
     await on(Address.of(url), apply)

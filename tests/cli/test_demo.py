@@ -16,6 +16,7 @@ import pytest
 from tests.cli import shell
 from tests.cli.service import Service, aiki_json
 from tests.cli.shell import wait_for
+from tests.postgres import complete, fetched
 
 COLUMNS = 80
 
@@ -30,15 +31,29 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPr
     return in_a_pipe(tmp_path_factory, "demo", "--embedded")
 
 
-def in_a_pipe(tmp_path_factory: pytest.TempPathFactory, *typed: str) -> subprocess.CompletedProcess[str]:
+def in_a_pipe(
+    tmp_path_factory: pytest.TempPathFactory, *typed: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     temporary = tmp_path_factory.mktemp("tmp")
-    done = shell.run(*typed, TMPDIR=str(temporary), FORCE_COLOR="1", TERM="xterm-256color")
+    done = shell.run(*typed, timeout_s=60, TMPDIR=str(temporary), FORCE_COLOR="1", TERM="xterm-256color", **environment)
     assert list(temporary.iterdir()) == [], "files are left"
     return done
 
 
 def test_it_ends_well_and_says_nothing_else(piped: subprocess.CompletedProcess[str]) -> None:
     assert (piped.returncode, piped.stderr) == (0, "")
+
+
+def test_it_plays_on_the_postgres_that_aiki_database_names_in_a_schema_of_its_own(
+    tmp_path_factory: pytest.TempPathFactory, postgres_database: str
+) -> None:
+    played = in_a_pipe(tmp_path_factory, "demo", AIKI_DATABASE=postgres_database)
+    statuses = complete(fetched(postgres_database, "SELECT status, count(*) FROM aiki_demo.runs GROUP BY status"))
+
+    assert (played.returncode, played.stderr) == (0, "")
+    assert "2 requests, 1 booking" in re.sub(r"\s+", " ", played.stdout)
+    assert [status for status, _ in statuses] == ["completed"]
+    assert complete(fetched(postgres_database, "SELECT count(*) FROM aiki.runs")) == [(0,)]
 
 
 def test_in_a_pipe_it_is_plain_lines_of_at_most_80_columns(piped: subprocess.CompletedProcess[str]) -> None:

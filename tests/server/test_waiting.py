@@ -6,7 +6,7 @@ import pytest
 
 from aiki.clock import ManualClock
 from aiki.config import Config
-from aiki.errors import InvalidInput
+from aiki.errors import InvalidInput, Unavailable
 from aiki.model.lifecycle import Status
 from aiki.model.wire import WaitAnswer, WaitRequest
 from aiki.server.server import Server
@@ -44,6 +44,28 @@ async def test_a_run_that_has_ended_is_told_at_once(world: ServerWorld, client: 
     (finished,) = (await client.ask(run_id, wait_ms=30_000)).finished
 
     assert (finished.run_id, finished.status, bytes(finished.output)) == (run_id, Status.COMPLETED, b"7")
+
+
+async def test_a_run_that_could_not_be_looked_at_when_it_was_asked_for_is_looked_at_again(
+    world: ServerWorld, client: PlayedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await _ended(world)
+    with monkeypatch.context() as away:
+        away.setattr(world.server.waiting, "_ends", _away)
+        with pytest.raises(Unavailable):
+            await client.ask(run_id)
+        with pytest.raises(Unavailable):
+            await world.server.waiting.sweep()
+    client.number -= 1  # the same request again, as clients do
+    waiting = await client.wait(run_id)
+    world.clock.advance(seconds=2)
+    await world.step()
+
+    assert [finished.run_id for finished in (await settled(waiting)).finished] == [run_id]
+
+
+async def _away(*_: object) -> None:
+    raise Unavailable("the database is away")
 
 
 async def test_an_end_answers_the_open_request(world: ServerWorld, client: PlayedClient) -> None:

@@ -21,6 +21,7 @@ from aiki.store.postgres import loading, saving, schema
 from aiki.store.postgres.address import Address
 from aiki.store.postgres.connecting import WRITING, connect
 from aiki.store.postgres.store import READ, PostgresStore
+from aiki.store.postgres.time import DatabaseClock
 from aiki.store.sql import numbered
 from tests.postgres import Postgres, complete, execute
 from tests.store.interleaving import Side
@@ -232,6 +233,27 @@ async def test_the_databases_clock_judges_whatever_the_machine_says(postgres_dat
         assert before <= store.clock.now_ms() <= after
         await store.close()
     await connection.close()
+
+
+def test_a_database_whose_clock_was_set_back_is_believed() -> None:
+    machine = ManualClock()
+    clock = DatabaseClock(machine)
+    clock.note(3_600_000, asked_ms=machine.monotonic_ms())
+    machine.advance(seconds=1)
+    clock.note(1_000, asked_ms=machine.monotonic_ms() - 500)
+
+    assert clock.now_ms() == 1_000
+
+
+def test_a_machine_whose_clock_runs_fast_is_ahead_of_the_database_by_no_more_than_an_answer_takes() -> None:
+    machine = ManualClock()
+    clock = DatabaseClock(machine)
+    for second in range(20_000):
+        asked_ms = machine.monotonic_ms()
+        machine.advance(milliseconds=3)
+        clock.note(second * 1_000 + 1, asked_ms=asked_ms)
+        assert clock.now_ms() - second * 1_000 <= 8
+        machine.advance(milliseconds=998)  # a thousandth too fast
 
 
 # --------------------------------------------------------------------------------------------------------- round trips

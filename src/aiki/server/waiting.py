@@ -129,12 +129,12 @@ class Waiting:
         if self._is_uncertain:
             self._is_uncertain = False
             for key, subscription in list(self._subscriptions.items()):
-                await self._read(key, subscription, list(subscription.pending))
+                await self._read(key, subscription, subscription.pending)
 
     async def sweep_elsewhere(self) -> None:
         """Find the ends at other servers that nobody has told of."""
         now_ms = self._clock.now_ms()
-        since_ms = now_ms if self._swept_ms is None else self._swept_ms
+        since_ms = now_ms if self._swept_ms is None else min(self._swept_ms, now_ms)  # a clock may be set back
         after = (since_ms - LATELY_MS, "")
         if self._watchers:
             for _ in range(ENDED_PAGES):
@@ -188,8 +188,13 @@ class Waiting:
                 if not watchers:
                     del self._watchers[run_id]
 
-    async def _read(self, key: _Key, subscription: _Subscription, run_ids: list[str]) -> None:
-        for finished in await self._ends(subscription.namespace, run_ids):
+    async def _read(self, key: _Key, subscription: _Subscription, run_ids: Collection[str]) -> None:
+        try:
+            ends = await self._ends(subscription.namespace, list(run_ids))
+        except BaseException:  # they are waited for by now, and whoever asks again does not know that nobody has looked
+            self._is_uncertain = True
+            raise
+        for finished in ends:
             self._settle(key, subscription, finished)
 
     async def _ends(self, namespace: str, run_ids: list[str]) -> list[Finished]:

@@ -2,7 +2,8 @@
 
 The rule: it is never ahead. A server states its time in every answer; from the moment that the answer is received the
 worker's monotonic clock counts on. The way that the answer took makes the estimate late, never early, so no timer
-rings before its time.
+rings before its time. The newest answer counts, not the one that came fastest: a worker's clock may run faster than the
+server's by a few seconds a day, and the server's may be set back.
 """
 
 from aiki.clock import Clock
@@ -21,9 +22,9 @@ class ServerTime:
 
     def note(self, stated_ms: int) -> None:
         """A server stated its time in an answer received just now."""
-        if stated_ms > self.now_ms():
-            self._stated_ms = stated_ms
-            self._received_ms = self._clock.monotonic_ms()
+        self.now_ms()  # from here on it does not go back
+        self._stated_ms = stated_ms
+        self._received_ms = self._clock.monotonic_ms()
 
     def now_ms(self) -> int:
         """Return the server's time in milliseconds, at the latest."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, Self, TypeVar
 
 import asyncpg
@@ -167,9 +167,10 @@ class PostgresStore(Reads):
         raise Unavailable(f"the rows changed {TURNS_MAX} times while they were looked up")
 
     async def _once(self, connection: Connection, keys: Keys, decide: Decision, *, also: set[str]) -> Transaction:
+        asked_ms = self.clock.monotonic_ms()
         await connection.execute(self._begin)
         with _refusal_of("load"):
-            ws = await load(connection, keys, also=also, now=self._now)
+            ws = await load(connection, keys, also=also, now=partial(self._now, asked_ms=asked_ms))
         loaded = dict(ws.runs)
         decide(ws)
         has_changed = await save(connection, ws, loaded=loaded)
@@ -178,10 +179,10 @@ class PostgresStore(Reads):
         await connection.execute("COMMIT" if has_changed else "ROLLBACK")
         return Transaction(ws, claimed)
 
-    def _now(self, database_ms: int) -> int:
+    def _now(self, database_ms: int, *, asked_ms: float) -> int:
         if not isinstance(self.clock, DatabaseClock):
             return self.clock.now_ms()
-        self.clock.note(database_ms)
+        self.clock.note(database_ms, asked_ms=asked_ms)
         return database_ms
 
     # --------------------------------------------------------------------------------------------------- connections
