@@ -9,13 +9,14 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from aiki.dashboard.joining import joined
 from aiki.dashboard.site import HEADERS, PAGES, Site, site
 from aiki.server.api.access import Access
 from tests.http.world import World, served_world
 from tools.vendor_dashboard import LIBRARIES, VENDOR, Library, digest
 
 BUDGET_BYTES = 200_000
-INDEX = b'<base href="{base}">{assets}{modules}'
+INDEX = b'<base href="{base}">{assets}'
 
 
 @pytest.fixture
@@ -81,13 +82,40 @@ def test_a_file_is_kept_for_ever_and_a_page_is_asked_for_anew() -> None:
 
 
 def test_what_travels_is_gzipped_where_that_is_understood() -> None:
-    path = f"/assets/{site().digest}/lib/api.js"
+    path = f"/assets/{site().digest}/app.js"
     plain, zipped = site().answer(path, {}), site().answer(path, {"accept-encoding": "br, gzip"})
     assert plain is not None
     assert zipped is not None
 
     assert zipped.headers["content-encoding"] == "gzip"
     assert gzip.decompress(zipped.body) == plain.body
+
+
+def test_all_modules_travel_as_one() -> None:
+    found = site().answer(f"/assets/{site().digest}/app.js", {})
+    page = site().answer("/runs", {})
+    assert found is not None
+    assert page is not None
+
+    assert len(re.findall(rb"^/\* [\w/]+\.js \*/$", found.body, re.MULTILINE)) > 40
+    assert re.findall(rb"^(?:import|export)\b", found.body, re.MULTILINE) == []
+    assert page.body.count(b"<script") == 2
+    assert site().answer(f"/assets/{site().digest}/lib/api.js", {}) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"a.js": b'import { b } from "./b.js";', "b.js": b'import "./a.js";'}, "in a circle: a.js > b.js > a.js"),
+        ({"a.js": b'import { b } from "./lost.js";'}, "a.js imports lost.js, which is not there"),
+        ({"a.js": b"export let a = 1;"}, "a.js imports or exports in a form that is not known: 'export let a = 1;"),
+        ({"a.js": b'log(1);\nimport { b } from "./b.js";'}, "in a form that is not known"),
+        ({}, "the page imports a.js, which is not there"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused_with_its_file(files: dict[str, bytes], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        joined(files, entry="a.js")
 
 
 def test_a_new_version_has_a_new_address() -> None:

@@ -15,6 +15,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from aiki.dashboard.joining import joined
+
 __all__ = ["PAGES", "Answer", "Site", "site"]
 
 PAGES: Final = ("overview", "runs", "workflows", "schedules", "workers", "jobs")
@@ -26,6 +28,8 @@ GZIPPED_FROM_BYTES: Final = 512
 ASSETS: Final = "assets"
 INDEX: Final = "index.html"
 STYLES: Final = "styles.css"  # all sheets, in order: nothing is drawn before they are there, so they travel as one
+ENTRY: Final = "app.js"  # with all modules that it imports
+SCRIPTS: Final = ("theme.js",)  # these are by themselves
 DEPTH_MAX: Final = 8
 MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -94,7 +98,10 @@ class Site:
     def __init__(self, contents: Mapping[str, bytes]) -> None:
         assert len(contents) <= FILES_MAX
         styles = b"".join(contents[name] for name in sorted(contents) if name.endswith(".css"))
-        files = {name: content for name, content in contents.items() if not name.endswith((".css", INDEX))}
+        files = {name: content for name, content in contents.items() if not name.endswith((".css", ".js", INDEX))}
+        files |= {name: contents[name] for name in SCRIPTS if name in contents}
+        if ENTRY in contents:
+            files[ENTRY] = joined(contents, entry=ENTRY)
         self._files = {name: _File.of(name, content) for name, content in {**files, STYLES: styles}.items()}
         self.digest = _digest(b"".join(name.encode() + contents[name] for name in sorted(contents)))
         self._index = contents[INDEX].decode()
@@ -131,12 +138,7 @@ class Site:
         """Return the page as it stands at an address with so many slashes before its last part."""
         if depth not in self._pages:
             assets = f"{ASSETS}/{self.digest}"
-            modules = sorted(name for name in self._files if name.endswith(".js") and name != "theme.js")
-            html = self._index.format(
-                base="../" * depth or "./",
-                assets=assets,
-                modules="\n".join(f'<link rel="modulepreload" href="{assets}/{name}">' for name in modules),
-            )
+            html = self._index.format(base="../" * depth or "./", assets=assets)
             self._pages[depth] = _File.of(INDEX, html.encode())
         return self._pages[depth]
 

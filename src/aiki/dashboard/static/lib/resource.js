@@ -3,7 +3,7 @@
  * nothing jumps or blinks; and however much happens, at most one request for it is on its way.
  */
 
-import { useEffect, useRef, useState } from "./html.js";
+import { useLayoutEffect, useRef, useState } from "./html.js";
 import { connection, onChanges } from "./live.js";
 
 const GAP_MS = 900;
@@ -27,7 +27,8 @@ export function useResource(name, load, { concerns = null, every = 0 } = {}) {
   kept.current.concerns = concerns;
   const shown = state.name === name ? state : { ...state, data: undefined, error: null, isLoading: true };
 
-  useEffect(() => {
+  // Not after the next paint: what is asked for a frame earlier is there a frame earlier.
+  useLayoutEffect(() => {
     if (name === null) return undefined;
     const own = new AbortController();
     let timer = null;

@@ -3,7 +3,8 @@
  * saved views, what this page can do, workflows, and any run by the beginning of its id or reference.
  */
 
-import { classes, html, signal, useEffect, useMemo, useRef, useState } from "../lib/html.js";
+import { actions } from "../lib/actions.js";
+import { classes, html, useEffect, useMemo, useRef, useState } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { Icon } from "../lib/icons.js";
 import { setTheme, theme, THEMES, views } from "../lib/prefs.js";
@@ -15,17 +16,6 @@ import { close, show } from "./dialog.js";
 const FOUND_MAX = 8;
 const SEARCH_AFTER_MS = 160;
 const SEARCH_FROM_CHARS = 2;
-
-/** What the page that is shown can do: `[{word, icon, run}]`; the page sets it. */
-export const actions = signal([]);
-
-/** Offer actions of a page in the palette while it is shown. */
-export function useActions(offered, deps) {
-  useEffect(() => {
-    actions.value = offered;
-    return () => (actions.value = []);
-  }, deps);
-}
 
 /** Open it. */
 export function openPalette() {

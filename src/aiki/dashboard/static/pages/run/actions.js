@@ -3,6 +3,7 @@
  */
 
 import { html } from "../../lib/html.js";
+import { useActions } from "../../lib/actions.js";
 import { get, newId, post } from "../../lib/api.js";
 import { Icon } from "../../lib/icons.js";
 import { go, href } from "../../lib/router.js";
@@ -10,7 +11,6 @@ import { TERMINAL } from "../../lib/words.js";
 import { Menu } from "../../parts/basics.js";
 import { close, confirm, show } from "../../parts/dialog.js";
 import { SchemaForm } from "../../parts/form.js";
-import { useActions } from "../../parts/palette.js";
 import { attempt } from "../../parts/toasts.js";
 
 const SUSPENDED = new Set(["sleeping", "awaiting_event", "awaiting_child", "awaiting_retry", "scheduled"]);

@@ -1,6 +1,7 @@
 /* The list of runs, live. The rule: what is shown is what the address asks for, as it is now. */
 
 import { html, signal, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
+import { useActions } from "../../lib/actions.js";
 import { get } from "../../lib/api.js";
 import { count, plural } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
@@ -10,7 +11,6 @@ import { useResource } from "../../lib/resource.js";
 import { ask, go, href, query } from "../../lib/router.js";
 import { Empty, Failed, Loading, Menu } from "../../parts/basics.js";
 import { close, show } from "../../parts/dialog.js";
-import { useActions } from "../../parts/palette.js";
 import { say } from "../../parts/toasts.js";
 import { asked, filter, isNarrowed, LIMITS, widen } from "./filter.js";
 import { Chips, Fields } from "./filters.js";

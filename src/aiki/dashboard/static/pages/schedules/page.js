@@ -1,6 +1,7 @@
 /* Schedules. The rule: the timing is in the server's words, beside the expression that was written. */
 
 import { html } from "../../lib/html.js";
+import { useActions } from "../../lib/actions.js";
 import { get } from "../../lib/api.js";
 import { count } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
@@ -8,7 +9,6 @@ import { useResource } from "../../lib/resource.js";
 import { ask, href, query } from "../../lib/router.js";
 import { Badge, Empty, Failed, Loading, Menu, Time } from "../../parts/basics.js";
 import { Json } from "../../parts/json.js";
-import { useActions } from "../../parts/palette.js";
 import { actionsOf } from "./actions.js";
 import { askSchedule } from "./create.js";
 

@@ -1,6 +1,7 @@
 /* Workflows and their versions. The rule: how long runs take is told of the last that ended, and says of how many. */
 
 import { html } from "../../lib/html.js";
+import { useActions } from "../../lib/actions.js";
 import { get } from "../../lib/api.js";
 import { count, duration, plural } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
@@ -10,7 +11,6 @@ import { STATUSES, TERMINAL, wordOf } from "../../lib/words.js";
 import { Empty, Failed, Loading, Time } from "../../parts/basics.js";
 import { Spark } from "../../parts/chart.js";
 import { Json } from "../../parts/json.js";
-import { useActions } from "../../parts/palette.js";
 import { askStart } from "./start.js";
 
 const EVERY_MS = 4_000;
