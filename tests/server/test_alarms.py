@@ -7,6 +7,7 @@ from msgspec import Raw
 
 from aiki.clock import ManualClock, SystemClock
 from aiki.config import Config
+from aiki.errors import Unavailable
 from aiki.model.ids import child_run_id
 from aiki.model.journal import CallKey, Entry, EntryKind
 from aiki.model.lifecycle import Status
@@ -170,6 +171,51 @@ async def test_nobody_is_expired_before_the_server_has_worked_for_a_lease(world:
     assert (await world.info(run_id)).status is Status.RUNNING
     await worker.poll()
     await settled(stopped)
+
+
+async def test_whoever_died_is_found_though_the_database_goes_away_again_and_again(world: ServerWorld) -> None:
+    worker = await world.worker()
+    run_id = await world.run()
+    await worker.claim()
+
+    for second in range(30):
+        if second % 3 == 0:
+            world.server.pipeline.able_since_ms = None
+        world.clock.advance(seconds=1)
+        await world.step()
+        if second < 18:  # its lease of ten seconds, and as much time in which it could have been heard
+            assert (await world.info(run_id)).status is Status.RUNNING
+
+    assert (await world.info(run_id)).status is Status.QUEUED
+
+
+async def test_an_outage_that_only_the_clock_has_met_expires_nobody(
+    world: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await world.worker()
+    run_id = await world.run()
+    await worker.claim()
+    for _ in range(12):
+        world.clock.advance(seconds=1)
+        await worker.poll()
+        await world.step()
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("the database is away")
+
+    world.server.presence.heard(
+        worker.session_id
+    )  # it polls another server, which answers it no more than this one could
+    with monkeypatch.context() as outage:
+        for read in ("expired_sessions", "next_alarm_ms", "due_runs"):
+            outage.setattr(world.server.store, read, away)
+        for _ in range(20):
+            world.clock.advance(seconds=1)
+            await world.do(world.server.alarms.step())
+    world.clock.advance(seconds=1)
+    await world.step()
+
+    assert (await world.info(run_id)).status is Status.RUNNING
 
 
 async def test_an_alarm_that_comes_to_nothing_does_not_keep_the_loop_busy(

@@ -196,6 +196,18 @@ async def test_a_search_that_takes_too_long_is_ended_where_it_runs(
     assert (await world.store.list_runs(search)).runs == ()
 
 
+async def test_however_many_search_the_server_finds_a_connection_for_its_alarms(
+    world: StoreWorld[PostgresStore],
+) -> None:
+    slow = "SELECT pg_sleep(0.7)"
+    searches = [asyncio.create_task(world.store._fetch(slow, (), is_search=True)) for _ in range(6)]
+    await asyncio.sleep(0.1)
+    await world.store.next_alarm_ms()
+
+    assert not any(search.done() for search in searches)
+    await asyncio.gather(*searches)
+
+
 async def _cut(world: StoreWorld[PostgresStore], connection: Any) -> None:
     await execute(world.store.address.url, f"SELECT pg_terminate_backend({connection.get_server_pid()}, 5000)")
 

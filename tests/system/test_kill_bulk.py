@@ -10,8 +10,8 @@ RUNS = 1_500
 LIMIT_S = 100
 
 
-async def test_a_job_goes_on_after_its_server_was_killed_in_the_middle_of_it(tmp_path: Path) -> None:
-    with fleet_in(tmp_path) as fleet:
+async def test_a_job_goes_on_after_its_server_was_killed_in_the_middle_of_it(tmp_path: Path, database: str) -> None:
+    with fleet_in(tmp_path, database) as fleet:
         async with asyncio.timeout(LIMIT_S), aiki.Client(fleet.url, timeout=30) as client:
             await asyncio.gather(*(client.runs.start("nobody-serves", "1", {"number": n}) for n in range(RUNS)))
             job = await client.runs.cancel_many(workflow="nobody-serves", reason="enough")

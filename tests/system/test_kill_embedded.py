@@ -21,9 +21,10 @@ LIFE_S_MAX = 120.0
 class Lives:
     """The program's lives on one file."""
 
-    def __init__(self, folder: Path) -> None:
-        self.effects = Effects(folder)
+    def __init__(self, folder: Path, database: str, *, runs: int) -> None:
+        self.effects = Effects(folder, database)
         self.folder = folder
+        self.runs = runs
 
     def live(self, limit_s: float, *, released: int) -> bool:
         """Start the program, kill it `limit_s` seconds after it is up, and return whether it had ended before.
@@ -31,7 +32,7 @@ class Lives:
         Args:
             released: how many of the runs may go on beyond their event.
         """
-        command = [sys.executable, str(PROGRAM), "local", self.effects.database, str(RUNS), str(released)]
+        command = [sys.executable, str(PROGRAM), "local", self.effects.database, str(self.runs), str(released)]
         environment = {**os.environ, "AIKI_EFFECTS": str(self.effects.path)}
         with (
             (self.folder / "errors.txt").open("ab") as errors,
@@ -54,16 +55,23 @@ class Lives:
 
 
 @pytest.mark.timeout(900)
-def test_every_run_completes_and_no_recorded_task_runs_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("database", "kills", "runs"),
+    [("sqlite", KILLS, RUNS), ("postgres", 5, 20)],  # on Postgres the runs of the dead wait for the end of their lease
+    indirect=["database"],
+)
+def test_every_run_completes_and_no_recorded_task_runs_again(
+    tmp_path: Path, database: str, kills: int, runs: int
+) -> None:
     chance = random.Random(20261122)
-    lives = Lives(tmp_path)
-    kills = 0
+    lives = Lives(tmp_path, database, runs=runs)
+    killed = 0
     done = False
     while not done:
-        limit_s = chance.random() * 0.6 if kills < KILLS else LIFE_S_MAX
-        done = lives.live(limit_s, released=RUNS * kills // KILLS)
-        kills += not done
-        assert kills <= KILLS, f"it did not end within {LIFE_S_MAX} s: {lives.errors()}"
+        limit_s = chance.random() * 0.6 if killed < kills else LIFE_S_MAX
+        done = lives.live(limit_s, released=runs * killed // kills)
+        killed += not done
+        assert killed <= kills, f"it did not end within {LIFE_S_MAX} s: {lives.errors()}"
         lives.effects.check()
-    assert kills == KILLS
-    print(f"{kills} kills, {lives.effects.check_all(RUNS)}")
+    assert killed == kills
+    print(f"{killed} kills, {lives.effects.check_all(runs)}")

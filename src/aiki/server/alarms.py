@@ -68,7 +68,12 @@ class Alarms:
         self._nearest_ms: int | None = 0  # the nearest alarm known of; 0: look
         self._next_sweep_ms = clock.monotonic_ms()
         self._sweeps = 0
-        self._judged_from_ms = clock.monotonic_ms()  # sessions are judged a lease after this
+        self._heard_from_ms = clock.monotonic_ms()  # since when renewals would have been heard, as far as we know
+        self._counted_ms = clock.monotonic_ms()  # until when that time is counted
+        self._heard_ms = 0.0  # how much of it there was, outages left out
+        self._expired: dict[
+            str, float
+        ] = {}  # sessions that were not renewed in time, and `_heard_ms` when that was seen
         self._awake_by_ms = clock.monotonic_ms()  # when the loop steps again at the latest, unless it is held up
         self._nearer = asyncio.Event()
         self._fruitless = 0
@@ -108,6 +113,7 @@ class Alarms:
         except Unavailable as error:
             _log.warning("alarms wait for the database: %s", error)
             self._nearest_ms = 0
+            self._heard_from_ms = self._clock.monotonic_ms()
             return self._config.sweep_ms
         wait_ms = self._next_sweep_ms - self._clock.monotonic_ms()
         if self._nearest_ms is not None:
@@ -215,19 +221,38 @@ class Alarms:
             _log.info("%d workers have fallen silent", len(silent))
             await self._end(ExpireSession(found.session_id, silent_after=found.poll) for found in silent)
 
+    async def _judge_the_expired(self, now_ms: float) -> None:
+        """Have those judged who were not renewed in time, although for a lease's time we would have heard of it.
+
+        That is the last lease; or, where outages follow one another closely, as much time between them, since the end of
+        the session's lease was first seen.
+        """
+        able_since_ms = self._pipeline.able_since_ms
+        if able_since_ms is None:
+            return
+        heard_from_ms = max(able_since_ms, self._heard_from_ms)
+        self._heard_ms += max(0.0, now_ms - max(heard_from_ms, self._counted_ms))
+        self._counted_ms = now_ms
+        expired = await self._store.expired_sessions(now_ms=self._clock.now_ms(), limit=SESSIONS_MAX)
+        self._expired = {session_id: self._expired.get(session_id, self._heard_ms) for session_id in expired}
+        lease_ms = self._config.lease_ms
+        is_long = now_ms - heard_from_ms >= lease_ms
+        await self._end(
+            ExpireSession(session_id)
+            for session_id, seen_ms in self._expired.items()
+            if is_long or self._heard_ms - seen_ms >= lease_ms
+        )
+
     async def _sweep_now(self) -> None:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._next_sweep_ms > MISSED_SWEEPS * self._config.sweep_ms:
-            self._judged_from_ms = now_ms  # we stood still, and so heard of no renewal
+            self._heard_from_ms = now_ms  # we stood still, and so heard of no renewal
         self._next_sweep_ms = now_ms + self._config.sweep_ms
         if self._pipeline.able_since_ms is None:
             await self._pipeline.ask(
                 ExpireSession(NOBODY)
             )  # where nothing is asked, nothing shows that it could be done
-        able_since_ms = self._pipeline.able_since_ms
-        if able_since_ms is not None and now_ms - max(able_since_ms, self._judged_from_ms) >= self._config.lease_ms:
-            expired = await self._store.expired_sessions(now_ms=self._clock.now_ms(), limit=SESSIONS_MAX)
-            await self._end(ExpireSession(session_id) for session_id in expired)
+        await self._judge_the_expired(now_ms)
         self._sweeps += 1
         if self._sweeps % RETURN_SWEEPS == 0:
             await self._return_the_rest()
@@ -239,7 +264,7 @@ class Alarms:
     async def _stall_undelivered(self, now_ms: float) -> None:
         """Stall what nobody has taken for too long; a server that was not there all that time blames no worker."""
         able_since_ms, undelivered_ms = self._pipeline.able_since_ms, self._config.undelivered_ms
-        if able_since_ms is None or now_ms - max(able_since_ms, self._judged_from_ms) < undelivered_ms:
+        if able_since_ms is None or now_ms - max(able_since_ms, self._heard_from_ms) < undelivered_ms:
             return
         due_before_ms = self._clock.now_ms() - undelivered_ms
         found = await self._store.undelivered(due_before_ms=due_before_ms, limit=UNDELIVERED_ROWS)

@@ -7,8 +7,8 @@ a few others read what is committed.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache, partial
 from typing import Any, Final, Self, TypeVar
 
@@ -83,6 +83,7 @@ class PostgresStore(Reads):
         self._writer: Connection | None = None
         self._pause_s = 0.0
         self._turn = asyncio.Lock()
+        self._searches = asyncio.Semaphore(max(1, address.pool_size - 1))  # one connection is left to what is quick
         self._under_way: set[asyncio.Task[Transaction]] = set()
         self._is_closed = False
         self._begin = begin_text(address, WRITING, mode="READ COMMITTED")
@@ -245,11 +246,23 @@ class PostgresStore(Reads):
     async def _fetch(self, text: str, values: Sequence[Any], *, is_search: bool) -> Sequence[Columns]:
         if self._is_closed:
             raise Unavailable("the database is closed")
-        async with self._pool.acquire(timeout=CONNECT_S) as connection:
+        async with self._room_for(is_search=is_search), self._pool.acquire(timeout=CONNECT_S) as connection:
             if not self.address.is_pooled and not is_search:
                 return list(map(tuple, await connection.fetch(text, *values)))
             async with transaction(connection, self._begin_search if is_search else self._begin_read):
                 return list(map(tuple, await connection.fetch(text, *values)))
+
+    @asynccontextmanager
+    async def _room_for(self, *, is_search: bool) -> AsyncIterator[None]:
+        if not is_search:
+            yield
+            return
+        async with asyncio.timeout(CONNECT_S):
+            await self._searches.acquire()
+        try:
+            yield
+        finally:
+            self._searches.release()
 
 
 @contextmanager
