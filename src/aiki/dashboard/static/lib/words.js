@@ -70,6 +70,11 @@ export function errorLine(error) {
   return message ? `${errorName(error.type)}: ${message}` : errorName(error?.type);
 }
 
+/** What an error came from, in one line: where there is no room for what it came through. */
+export function causeLine(error) {
+  return error?.code === "task_failed" && error.cause ? errorLine(error.cause) : errorLine(error);
+}
+
 function strong(text) {
   return html`<b>${text}</b>`;
 }

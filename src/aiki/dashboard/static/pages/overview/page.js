@@ -6,7 +6,7 @@ import { count, duration, plural } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { useResource } from "../../lib/resource.js";
 import { ask, href, query } from "../../lib/router.js";
-import { errorLine } from "../../lib/words.js";
+import { causeLine } from "../../lib/words.js";
 import { Badge, Choice, Failed, Loading, serverNow, Time } from "../../parts/basics.js";
 import { Columns, Line } from "../../parts/chart.js";
 
@@ -74,7 +74,7 @@ function Needy({ needy, unserved, name }) {
       <b>${queue.workflow} ${queue.version}</b><span class="needy-why">${plural(queue.depth, "run")} ${queue.depth === 1 ? "waits" : "wait"}, and no worker serves ${queue.pool ? `them in pool ${queue.pool}` : "them"}</span>
       <${Time} at=${queue.oldest_due_at_ms} ago /></a></li>`)}
       ${needy.map((run) => html`<li key=${run.id} class=${`is-${run.status}`}><a href=${href(["runs", run.id])}><${Badge} status=${run.status} />
-      <b>${run.reference_id ?? run.workflow}</b><span class="needy-why">${run.error ? errorLine(run.error) : run.why ?? ""}</span>
+      <b>${run.reference_id ?? run.workflow}</b><span class="needy-why">${run.error ? causeLine(run.error) : run.why ?? ""}</span>
       <${Time} at=${run.finished_at_ms ?? run.started_at_ms ?? run.created_at_ms} ago /></a></li>`)}</ul></section>`;
 }
 

@@ -72,7 +72,8 @@ function stepOf(entry, called) {
   };
 }
 
-function labelOf(kind, address) {
+/** What a call is named after, where nothing says how it was written. */
+export function labelOf(kind, address) {
   if (kind === "child_result") return `child ${shortId(address)}`;
   if (kind === "timer") return "asyncio.sleep";
   return address || kind;

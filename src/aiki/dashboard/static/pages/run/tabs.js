@@ -11,7 +11,7 @@ import { Badge, Choice, Empty, Failed, Loading, Time, Took } from "../../parts/b
 import { Failure } from "../../parts/failure.js";
 import { inline, Json, text } from "../../parts/json.js";
 import { Virtual } from "../../parts/virtual.js";
-import { KINDS, nameOf } from "./steps.js";
+import { KINDS, labelOf, nameOf } from "./steps.js";
 
 const LINE_PX = 30;
 const WHOLE_ENTRIES = 50;
@@ -63,7 +63,7 @@ function brief(entry) {
 
 function Line({ entry, onChoose }) {
   const kind = kindOf(entry);
-  const label = entry.label || entry.key.address;
+  const label = entry.label || labelOf(entry.key.kind, entry.key.address);
   return html`<button type="button" role="listitem" class="journal-line is-${outcome(entry)}" onClick=${() => onChoose(String(entry.seq))}>
     <span class="journal-seq">${count(entry.seq)}</span><time>${exactTime(entry.at_ms)}</time>
     <${Icon} name=${KINDS[kind]?.[1]} size=${13} /><span class="journal-name">${nameOf(label) || kind}</span><span class="journal-brief">${brief(entry)}</span>

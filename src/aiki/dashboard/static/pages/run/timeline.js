@@ -147,7 +147,7 @@ function Axis({ scale, view, x }) {
     : ticks(low - scale.from, high - low, innerWidth > NARROW_PX ? 7 : 3).map(([offset, word]) => [scale.from + offset, word]);
   let last = -Infinity;
   const drawn = marks.filter(([ms]) => {
-    const isFree = x(ms) - last > 9 && x(ms) < 97;
+    const isFree = x(ms) - last > 9 && x(ms) < (scale.gaps.length ? 97 : 88);
     if (isFree) last = x(ms);
     return isFree;
   });

@@ -4,9 +4,8 @@ import { classes, html, useEffect, useRef } from "../../lib/html.js";
 import { duration, shortId } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { ask, href } from "../../lib/router.js";
-import { TERMINAL, waitCell } from "../../lib/words.js";
+import { causeLine, TERMINAL, waitCell } from "../../lib/words.js";
 import { Badge, serverNow, Time, Took } from "../../parts/basics.js";
-import { errorLine } from "../../lib/words.js";
 
 /** What a column sorts by; only what is on the page is sorted, for the list itself is newest first. */
 export const ORDERS = {
@@ -70,7 +69,7 @@ function Row({ run, place, isChosen, isAt, onChoose, onPoint }) {
 function Waits({ run }) {
   const [first] = run.waits ?? [];
   if (run.status === "failed" || run.status === "stalled") {
-    const said = run.error ? errorLine(run.error) : run.why ?? "";
+    const said = run.error ? causeLine(run.error) : run.why ?? "";
     return html`<span class="waits-why is-${run.status}" title=${said}>${said}</span>`;
   }
   if (run.status === "scheduled") return html`<${Starts} at=${run.due_at_ms ?? run.alarm_at_ms} />`;
