@@ -29,7 +29,7 @@ class WorkerOptions(TypedDict, total=False):
     pools: Sequence[str]
     max_concurrent_runs: int
     max_parked_runs: int
-    schedules: Sequence[ScheduledVersion[...]]
+    schedules: Sequence[ScheduledVersion]
     context: Context | None
     around_task: AroundTask | None
     shutdown_grace: Seconds

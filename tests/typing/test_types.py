@@ -139,6 +139,8 @@ BLOCKING_SEND: Final = "        handle.send(OrderEvents.accepted, 35)"
 BLOCKING_RESULT: Final = "        text: str = handle.result(timeout=5)"
 BLOCKING_STATUS: Final = '        ended = handle.wait_for_status("completed", timeout=5)'
 BLOCKING_LIST: Final = "        runs = client.runs.list(limit=10)"
+ACTIVATE: Final = '        schedule("daily", cron="0 9 * * *").activate(client, order_v1, Order("order-1"))'
+MANY: Final = '        client.runs.cancel_many({"workflow": "order"})'
 
 BLOCKING_MISTAKES: Final[dict[str, tuple[str, str]]] = {
     "a blocking start is given an argument of another type": (
@@ -153,6 +155,19 @@ BLOCKING_MISTAKES: Final[dict[str, tuple[str, str]]] = {
     "a blocking result's timeout is text": (BLOCKING_RESULT, '        text: str = handle.result(timeout="5s")'),
     "a blocking status is none that a run ends in": (BLOCKING_STATUS, '        ended = handle.wait_for_status("done")'),
     "a blocking list knows no such filter": (BLOCKING_LIST, "        runs = client.runs.list(name=10)"),
+    "a schedule's argument is of another type": (
+        ACTIVATE,
+        '        schedule("daily", cron="0 9 * * *").activate(client, order_v1, "order-1")',
+    ),
+    "a schedule's argument is missing": (
+        ACTIVATE,
+        '        schedule("daily", cron="0 9 * * *").activate(client, order_v1)',
+    ),
+    "a schedule knows no such overlap": (
+        ACTIVATE,
+        '        schedule("d", cron="@daily", overlap="queue").activate(client, order_v1, Order("order-1"))',
+    ),
+    "many are meant by no such filter": (MANY, '        client.runs.cancel_many({"name": "order"})'),
 }
 PROGRAMS: Final = {
     **{claim: (RESTAURANT, mistake) for claim, mistake in MISTAKES.items()},

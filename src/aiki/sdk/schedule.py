@@ -6,7 +6,7 @@ The rule: a plain object that is checked where it is written; it stands nowhere 
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, Generic, Literal, ParamSpec, overload
+from typing import Any, Literal, ParamSpec, overload
 
 from msgspec import Raw
 
@@ -81,7 +81,7 @@ class Schedule:
             return BlockingScheduleHandle(client, client.call(lambda one: activation.activate(one.connection)))
         return activation.activate(client.connection)
 
-    def of(self, v: Version[P, Any, Any], /, *args: P.args, **kwargs: P.kwargs) -> ScheduledVersion[P]:
+    def of(self, v: Version[P, Any, Any], /, *args: P.args, **kwargs: P.kwargs) -> ScheduledVersion:
         """Return it with what it starts, for a worker to activate: `Worker(..., schedules=[daily.of(report_v1)])`.
 
         Raises:
@@ -114,7 +114,7 @@ class Schedule:
         return f"<schedule {self.name}>"
 
 
-class ScheduledVersion(Generic[P]):
+class ScheduledVersion:
     """A schedule with what it starts. Made by `Schedule.of`."""
 
     def __init__(self, schedule: Schedule, definition: Definition) -> None:

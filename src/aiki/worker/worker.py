@@ -74,7 +74,7 @@ class Worker:
         max_concurrent_runs: int = 100,
         max_parked_runs: int = 1000,
         subscriber: Subscriber | None = None,
-        schedules: Sequence[ScheduledVersion[...]] = (),
+        schedules: Sequence[ScheduledVersion] = (),
         context: Context | None = None,
         around_task: AroundTask | None = None,
         shutdown_grace: Seconds = 10.0,
@@ -315,7 +315,7 @@ def _by_name(workflows: Sequence[Version[..., Any, Any]]) -> dict[tuple[str, str
     return found
 
 
-def _checked_schedules(schedules: Sequence[ScheduledVersion[...]]) -> tuple[ScheduledVersion[...], ...]:
+def _checked_schedules(schedules: Sequence[ScheduledVersion]) -> tuple[ScheduledVersion, ...]:
     for found in schedules:
         if not isinstance(found, ScheduledVersion):
             raise TypeError(f"schedules holds {found!r}: say what it starts, as in daily.of(report_v1, ...)")
