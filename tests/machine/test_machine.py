@@ -77,7 +77,7 @@ def test_whatever_is_asked_over_http_comes_out_as_the_model_says() -> None:
             stateful_step_count=STEPS,
             deadline=None,
             derandomize=True,
-            phases=[Phase.generate, Phase.shrink],
+            phases=[Phase.generate, *((Phase.shrink,) if IS_FULL else ())],  # to shrink takes longer than CI waits
             suppress_health_check=list(HealthCheck),
         ),
     )

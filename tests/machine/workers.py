@@ -142,8 +142,21 @@ class Workers(Ground):
     @command(1, needs="hands", pick=PICK)
     def die(self, *, pick: int) -> None:
         """A worker falls silent for good, and its lease passes."""
+        self._die([*self.hands.values()][pick % len(self.hands)].session)
+
+    @command(1, needs="hands", pick=PICK, times=st.sampled_from((2, 6, 6)))
+    def poison(self, *, pick: int, times: int) -> None:
+        """Workers die one after another of what they take: of whatever they have, none does anything else."""
+        for _ in range(times):
+            session = self._session(pick)
+            for _ in range(2):  # what is stated once more has been heard of
+                self.agree()
+                for workflow in WORKFLOWS:
+                    self._poll(session, workflow, capacity=20)
+            self._die(session)
+
+    def _die(self, session: str) -> None:
         met["commands"] += 1
-        session = [*self.hands.values()][pick % len(self.hands)].session
         heard_of = {run.id: run.heard_of for run in self._owned(session)}
         del self.polls[session]
         for _ in range(LEASE_MS // SWEEP_MS):
