@@ -60,12 +60,24 @@ export function headers(more = {}) {
   return key.value ? { ...more, authorization: `Bearer ${key.value}` } : more;
 }
 
-/** Read something. */
+/**
+ * Read something.
+ *
+ * @param {string} path
+ * @param {object} [asked]
+ * @param {{signal?: AbortSignal}} [options]
+ */
 export function get(path, asked = {}, { signal: until } = {}) {
   return request(address(path, asked), { headers: headers(), signal: until });
 }
 
-/** Read a list that comes in pages, up to a bound: `{[name]: [...], next_after}`. */
+/**
+ * Read a list that comes in pages, up to a bound: `{[name]: [...], next_after}`.
+ *
+ * @param {string} path
+ * @param {string} name
+ * @param {{signal?: AbortSignal}} [options]
+ */
 export async function getAll(path, name, { signal: until } = {}) {
   const found = [];
   let after = 0;

@@ -28,7 +28,7 @@ export function listenToKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing) return;
     const isMod = event.ctrlKey || event.metaKey;
-    const isTyping = event.target.closest?.(TYPED_INTO);
+    const isTyping = /** @type {Element} */ (event.target).closest?.(TYPED_INTO);
     const isOver = document.querySelector("dialog[open]");
     const pressed = isMod ? `mod+${event.key.toLowerCase()}` : event.key;
     if (event.altKey || (!isMod && (isTyping || isOver))) return;

@@ -85,12 +85,11 @@ async function askAgain(run) {
   show(`Start ${run.workflow} ${run.version} again`, () => html`<${SchemaForm} schemaOf=${() => schema} value=${run.input} yes="Start" onCancel=${close}
     note="A new run, with this input. The reference id stays with the run that has it."
     act=${async (_name, input) => {
-      let started = null;
       const body = { workflow: run.workflow, version: run.version, input, run_id: newId(), options: { tags: run.tags ?? {}, pool: run.pool ?? "", priority: run.priority ?? 0 } };
-      const isDone = await attempt(async () => (started = await post("v1/runs", body)), "Started");
-      if (isDone) {
+      await attempt(async () => {
+        const started = await post("v1/runs", body);
         close();
         go(href(["runs", started.run_id]));
-      }
+      }, "Started");
     }} />`, { wide: true });
 }

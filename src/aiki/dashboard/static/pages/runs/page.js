@@ -167,7 +167,7 @@ function useRunKeys(runs, { pointed, onPoint, onChoose, onChooseAll, clear }) {
     { press: "k", does: "The run before", run: move(-1) },
     { press: "ArrowDown", run: move(1) },
     { press: "ArrowUp", run: move(-1) },
-    { press: "Enter", does: "Open the run", run: (event) => (document.activeElement?.closest("a, button") ? document.activeElement.click() : open(event)) },
+    { press: "Enter", does: "Open the run", run: (event) => (document.activeElement?.matches("a, button") ? /** @type {HTMLElement} */ (document.activeElement).click() : open()) },
     { press: "o", run: open },
     { press: "x", does: "Choose the run", run: () => runs[pointed.current ?? -1] && onChoose(pointed.current, false) },
     { press: "*", does: "Choose all on the page", run: onChooseAll },
