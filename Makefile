@@ -20,7 +20,7 @@ help:
 	@echo "make test-full  the tests that kill processes or draw commands, at full size (half an hour)"
 	@echo "make check    format, lint, types, layers, house rules: what CI asks of a change"
 	@echo "make chaos    servers, workers, Postgres and Redis, killed and cut off one after the other (five minutes)"
-	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery, Postgres (ten minutes)"
+	@echo "make bench    measure how it grows: steps, sleepers, throughput, latency, recovery, Postgres, the dashboard (a quarter of an hour)"
 	@echo "make docs     write the reference: HTTP, errors, commands, settings, statuses"
 	@echo "make screenshots  draw docs/images anew, from a fleet that works (two minutes; needs chromium)"
 	@echo "make format   put the code in the form that make check wants"
@@ -46,6 +46,7 @@ bench: $(DEV)
 	@$(BIN)/python bench/embedded.py
 	@$(BIN)/python bench/fleet.py
 	@$(BIN)/python -m bench.postgres
+	@$(BIN)/python -m bench.dashboard
 
 check: $(DEV)
 	@$(BIN)/ruff format --check --quiet . || { echo "make format puts that right"; exit 1; }

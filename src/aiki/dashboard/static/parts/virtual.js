@@ -38,8 +38,13 @@ export function Virtual({ count, height, row, focus = null, class: more = "", la
   }, [focus]);
   const first = Math.max(0, Math.floor(seen.top / height) - EXTRA_ROWS);
   const last = Math.min(count, Math.ceil((seen.top + seen.height) / height) + EXTRA_ROWS);
-  const rows = [];
-  for (let place = first; place < last; place++) rows.push(row(place));
+  // A row that was drawn by the same `row` is the same, and is not looked at again: only what comes into sight costs anything.
+  const drawn = useRef({ row: null, rows: new Map() });
+  const kept = drawn.current.row === row ? drawn.current.rows : new Map();
+  const seenRows = new Map();
+  for (let place = first; place < last; place++) seenRows.set(place, kept.get(place) ?? row(place));
+  drawn.current = { row, rows: seenRows };
+  const rows = [...seenRows.values()];
   return html`<div class="virtual ${more}" ref=${box} role="list" aria-label=${label}>
     ${children}
     <div class="virtual-all" style=${{ height: `${count * height}px` }}><div class="virtual-seen" style=${{ transform: `translateY(${first * height}px)` }}>${rows}</div></div>
