@@ -189,6 +189,27 @@ async def test_whoever_died_is_found_though_the_database_goes_away_again_and_aga
     assert (await world.info(run_id)).status is Status.QUEUED
 
 
+async def test_whoever_died_is_found_by_a_server_whose_sweeps_take_long(
+    world: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await world.worker()
+    run_id = await world.run()
+    await worker.claim()
+    world.server.presence.heard(
+        worker.session_id
+    )  # it died while another server was to notice, and that has gone as well
+
+    async def slow() -> None:
+        world.clock.advance(seconds=4)
+
+    monkeypatch.setattr(world.server.alarms, "_sweep", slow)
+    for _ in range(6):
+        world.clock.advance(seconds=1)
+        await world.do(world.server.alarms.step())
+
+    assert (await world.info(run_id)).status is Status.QUEUED
+
+
 async def test_an_outage_that_only_the_clock_has_met_expires_nobody(
     world: ServerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ class Alarms:
         self._expired: dict[
             str, float
         ] = {}  # sessions that were not renewed in time, and `_heard_ms` when that was seen
+        self._began_ms = clock.monotonic_ms()  # when the step under way began
         self._awake_by_ms = clock.monotonic_ms()  # when the loop steps again at the latest, unless it is held up
         self._nearer = asyncio.Event()
         self._fruitless = 0
@@ -103,8 +104,12 @@ class Alarms:
         return wait_ms
 
     async def _do_due(self) -> float:
-        if self._clock.monotonic_ms() - self._awake_by_ms > OVERSLEPT_MS:
+        self._began_ms = self._clock.monotonic_ms()
+        late_ms = self._began_ms - self._awake_by_ms
+        if late_ms > OVERSLEPT_MS:
             self._presence.forgive()
+        if late_ms > MISSED_SWEEPS * self._config.sweep_ms:
+            self._heard_from_ms = self._began_ms  # we stood still, and so heard of no renewal
         try:
             await self._ring_due()
             await self._judge_the_silent()
@@ -245,8 +250,10 @@ class Alarms:
 
     async def _sweep_now(self) -> None:
         now_ms = self._clock.monotonic_ms()
-        if now_ms - self._next_sweep_ms > MISSED_SWEEPS * self._config.sweep_ms:
-            self._heard_from_ms = now_ms  # we stood still, and so heard of no renewal
+        if now_ms - self._began_ms > self._config.lease_ms:
+            self._heard_from_ms = (
+                now_ms  # the same, in the middle of it; less is a database that is slow, and polls are heard
+            )
         self._next_sweep_ms = now_ms + self._config.sweep_ms
         if self._pipeline.able_since_ms is None:
             await self._pipeline.ask(
