@@ -10,8 +10,8 @@ from aiki.errors import InvalidInput
 from aiki.model.journal import EntryKind, Failure
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import Queue, RunEnd, RunRow
-from aiki.model.views import Bucket, QueueDepth, RunFilter
-from aiki.model.wire import Finished
+from aiki.model.views import Bucket, QueueDepth, RunFilter, Served
+from aiki.model.wire import Announce, Finished, VersionInfo
 from aiki.model.working_set import History, RunValue, WorkingSet
 from aiki.store.base import DueRun
 from tests.store.world import INPUT, StoreWorld, entry, keys, mail, session, uid, wait
@@ -376,3 +376,26 @@ async def _end(world: StoreWorld, run_id: str, end: RunEnd) -> None:
         ws.end_run(run_id, end)
 
     await world.do(finish, keys=keys(runs=[run_id]))
+
+
+async def test_live_sessions_are_told_as_they_were_introduced_with_the_runs_that_they_have(world: StoreWorld) -> None:
+    versions = (VersionInfo("order", "1.0.0", Raw(b"{}")),)
+    said = Announce(uid("a"), "default", "kitchen", versions, ("", "gpu"), 10, "h", 7, "1.2")
+    gone, over = session("b", expires_at_ms=5), session("c", is_over=True)
+    await world.do(
+        lambda ws: ws.put_session(session("a", worker="kitchen")),
+        lambda ws: ws.put_session(session("d", worker="an older one")),
+        *(partial(WorkingSet.put_session, row=row) for row in (gone, over)),
+        lambda ws: ws.new_announcements.append(said),
+    )
+    await world.run(status=Status.RUNNING, session_id=uid("a"), epoch=1)
+
+    older, kitchen = await world.store.present("default", now_ms=9, limit=5)
+
+    assert (kitchen.session_id, kitchen.name, kitchen.held, kitchen.is_elsewhere) == (uid("a"), "kitchen", 1, True)
+    assert (kitchen.host, kitchen.pid, kitchen.sdk, kitchen.pools, kitchen.capacity) == ("h", 7, "1.2", ("", "gpu"), 10)
+    assert kitchen.versions == (Served("order", "1.0.0"),)
+    assert (older.name, older.held, older.versions) == ("an older one", 0, ())
+    assert await world.store.present("other", now_ms=9, limit=5) == []
+    await world.do(lambda ws: ws.remove_session(uid("a")), keys=keys(sessions=[uid("a")]))
+    assert [seen.name for seen in await world.store.present("default", now_ms=9, limit=5)] == ["an older one"]

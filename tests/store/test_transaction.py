@@ -375,7 +375,7 @@ async def test_sessions_are_opened_and_renewed(world: StoreWorld) -> None:
 
 async def test_announcements_values_and_history_are_kept(world: StoreWorld) -> None:
     run = await world.run()
-    announce = Announce("s", "default", "w", (VersionInfo("order", "1.0.0", Raw(b"{}")),), ("",), 10)
+    announce = Announce(uid("s"), "default", "w", (VersionInfo("order", "1.0.0", Raw(b"{}")),), ("",), 10)
 
     def change(ws: WorkingSet) -> None:
         ws.new_announcements += [announce, announce]
