@@ -72,7 +72,7 @@ export function errorLine(error) {
 
 /** What an error came from, in one line: where there is no room for what it came through. */
 export function causeLine(error) {
-  return error?.code === "task_failed" && error.cause ? errorLine(error.cause) : errorLine(error);
+  return errorLine(error).replace(/^task (\S+) failed after \d+ attempts?: /, "$1: ");
 }
 
 function strong(text) {
