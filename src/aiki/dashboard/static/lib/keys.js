@@ -6,7 +6,7 @@
 import { signal, useEffect } from "./html.js";
 
 const CHORD_MS = 1_200;
-const TYPED_INTO = "input, textarea, select, [contenteditable]";
+const TYPED_INTO = "input:not([type=checkbox]), textarea, select, [contenteditable]";
 
 /** Groups of keys that work now: `[{title, keys: [{press, does, run}]}]`; later ones win. */
 export const groups = signal([]);

@@ -1,19 +1,20 @@
-/* The list of runs, live. The rule: what is shown is what the address asks for, as it is now. */
+/* The list of runs, live. The rule: what is shown is what the address asks for, as it is now; held still while somebody is at it. */
 
-import { html, signal, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
+import { classes, html, signal, useEffect, useMemo, useState } from "../../lib/html.js";
 import { useActions } from "../../lib/actions.js";
 import { get } from "../../lib/api.js";
 import { count, plural } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
-import { useKeys } from "../../lib/keys.js";
 import { dropView, saveView, views } from "../../lib/prefs.js";
 import { useResource } from "../../lib/resource.js";
 import { ask, go, href, query } from "../../lib/router.js";
 import { Empty, Failed, Loading, Menu } from "../../parts/basics.js";
 import { close, show } from "../../parts/dialog.js";
 import { say } from "../../parts/toasts.js";
+import { choosing, useChoice, useRunKeys } from "./choice.js";
 import { asked, filter, isNarrowed, LIMITS, widen } from "./filter.js";
 import { Chips, Fields } from "./filters.js";
+import { useHeld } from "./held.js";
 import { askAll, askMany, VERBS } from "./many.js";
 import { sorted, Table } from "./table.js";
 
@@ -39,15 +40,18 @@ export function Runs() {
   const counts = useResource(counted, (signal) => get("v1/runs/count", asked(given, { isForCounts: true }), { signal }), { every: COUNTS_EVERY_MS });
   const numbers = isCounted ? countsOf(given, workflows.data) : counts.data;
   const runs = useMemo(() => sorted(page?.runs ?? [], given.sort), [page, given.sort]);
-  const choice = useChoice(runs, name);
-  useRunKeys(runs, choice);
+  const choice = useChoice(JSON.stringify({ ...given, sort: "", cursor: "", limit: 0, ns: query.value.get("ns") }));
+  const { shown, fresh, gone, show: showNew } = useHeld(runs, { name: `${name} ${given.sort}`, isCurrent: Boolean(list.data), isHeld: choice.isHeld });
+  const chooser = choosing(shown, choice);
+  useRunKeys(shown, choice, chooser, showNew);
+  useEffect(() => choice.onPoint(null), [given.cursor]);
   useActions([{ word: "Save this view", icon: "bookmark", run: askView }, { word: "Show all runs", icon: "runs", run: widen }], []);
 
   return html`<header class="head"><h1>Runs</h1><${Views} /></header>
     <${Chips} counts=${numbers} />
     <${Fields} known=${workflows.data?.versions ?? []} />
-    <div class=${list.isLoading && page ? "is-stale" : ""}>${body({ list, page, runs, given, choice })}</div>
-    ${choice.chosen.size > 0 && html`<${Many} runs=${runs.filter((run) => choice.chosen.has(run.id))} choice=${choice} list=${list} total=${totalOf(numbers, given.status)} page=${page} given=${given} />`}`;
+    <div class=${classes("runs-live", list.isLoading && page && "is-stale")}><${News} ...${{ fresh, gone, show: showNew }} isMore=${fresh === runs.length} />${body({ list, page, shown, given, choice, chooser })}</div>
+    ${(choice.isAll || choice.chosen.size > 0) && html`<${Many} ...${{ shown, choice, list, numbers, given }} />`}`;
 }
 
 /** Whether what is known of versions, which the server counts once for all who watch, says how many runs fit. */
@@ -70,12 +74,12 @@ function totalOf(counts, status) {
   return status.length ? status.reduce((sum, one) => sum + (counts.by_status?.[one] ?? 0), 0) : counts.total;
 }
 
-function body({ list, page, runs, given, choice }) {
+function body({ list, page, shown, given, choice, chooser }) {
   if (!page && list.error) return html`<${Failed} error=${list.error} retry=${list.refresh} />`;
   if (!page) return html`<${Loading} lines=${14} />`;
-  if (!runs.length) return html`<${Nothing} given=${given} />`;
+  if (!shown.length) return html`<${Nothing} given=${given} />`;
   return html`${list.error && html`<p class="stale-note" role="status">What is shown may be old: ${list.error.message}</p>`}
-    <${Table} runs=${runs} sort=${given.sort} ...${choice} />
+    <${Table} runs=${shown} sort=${given.sort} at=${choice.at} setOver=${choice.setOver} ...${chooser} />
     <${Paging} page=${page} given=${given} />`;
 }
 
@@ -117,63 +121,28 @@ function Paging({ page, given }) {
   </footer>`;
 }
 
-function Many({ runs, choice, list, total, page, given }) {
+function Many({ shown, choice, list, numbers, given }) {
   const done = () => {
     choice.clear();
     list.refresh();
   };
-  const isMore = total > page.runs.length && runs.length === page.runs.length;
-  const act = (verb) => (choice.isAll && isMore ? askAll(verb, { which: asked(given), total }, done) : askMany(verb, runs, done));
-  return html`<div class="many" role="region" aria-label="Chosen runs"><b>${choice.isAll && isMore ? `All ${count(total)} that fit` : `${plural(runs.length, "run")} chosen`}</b>
-    ${isMore && html`<button type="button" class="link" onClick=${choice.turnAll}>${choice.isAll ? "Only this page" : `All ${count(total)} that fit`}</button>`}
-    ${Object.entries(VERBS).map(([verb, { word, icon, fits, isDanger }]) => html`<button type="button" key=${verb} class="button ${isDanger ? "danger" : ""}" disabled=${!(choice.isAll && isMore) && !runs.some(fits)}
+  const current = new Map(shown.map((run) => [run.id, run]));
+  const runs = [...choice.chosen.values()].map((run) => current.get(run.id) ?? run);
+  const { isAll } = choice;
+  const total = totalOf(numbers, given.status);
+  const act = (verb) => (isAll ? askAll(verb, { which: asked(given), total }, done) : askMany(verb, runs, done));
+  return html`<div class="many" role="region" aria-label="Chosen runs"><b>${isAll ? `All ${count(total)} that fit` : `${plural(runs.length, "run")} chosen`}</b>
+    ${(isAll || total > runs.length) && html`<button type="button" class="link" onClick=${() => choice.setChoice({ runs: choice.chosen, isAll: !isAll })}>${isAll ? `Only the ${count(runs.length)} chosen` : `All ${count(total)} that fit`}</button>`}
+    ${Object.entries(VERBS).map(([verb, { word, icon, fits, isDanger }]) => html`<button type="button" key=${verb} class="button ${isDanger ? "danger" : ""}" disabled=${!isAll && !runs.some(fits)}
       onClick=${() => act(verb)}><${Icon} name=${icon} size=${14} />${word}</button>`)}
     <button type="button" class="bare" aria-label="Choose none" onClick=${choice.clear}><${Icon} name="close" /></button></div>`;
 }
 
-function useChoice(runs, name) {
-  const [chosen, setChosen] = useState(new Set());
-  const [at, setAt] = useState(null);
-  const pointed = useRef(null); // at once: whoever types fast presses the next key before the page is drawn anew
-  const [last, setLast] = useState(0);
-  const [isAll, setAll] = useState(false);
-  useEffect(() => {
-    setChosen(new Set());
-    setAll(false);
-    onPoint(null);
-  }, [name]);
-  const onPoint = (place) => {
-    pointed.current = place;
-    setAt(place);
-  };
-  const onChoose = (place, isRange) => {
-    const isOn = !chosen.has(runs[place].id);
-    const [from, to] = isRange ? [Math.min(place, last), Math.max(place, last)] : [place, place];
-    const changed = new Set(chosen);
-    for (const run of runs.slice(from, to + 1)) isOn ? changed.add(run.id) : changed.delete(run.id);
-    setChosen(changed);
-    setAll(false);
-    setLast(place);
-  };
-  const onChooseAll = () => setChosen(runs.every((run) => chosen.has(run.id)) ? new Set() : new Set(runs.map((run) => run.id)));
-  return { chosen, at, isAll, turnAll: () => setAll(!isAll), onChoose, onChooseAll, onPoint, pointed, clear: () => (setChosen(new Set()), setAll(false)) };
-}
-
-function useRunKeys(runs, { pointed, onPoint, onChoose, onChooseAll, clear }) {
-  const move = (by) => () => runs.length && onPoint(Math.max(0, Math.min(runs.length - 1, (pointed.current ?? (by > 0 ? -1 : runs.length)) + by)));
-  const open = () => runs[pointed.current ?? -1] && go(href(["runs", runs[pointed.current].id]));
-  useKeys("Runs", [
-    { press: "j", does: "The next run", run: move(1) },
-    { press: "k", does: "The run before", run: move(-1) },
-    { press: "ArrowDown", run: move(1) },
-    { press: "ArrowUp", run: move(-1) },
-    { press: "Enter", does: "Open the run", run: (event) => (document.activeElement?.matches("a, button") ? /** @type {HTMLElement} */ (document.activeElement).click() : open()) },
-    { press: "o", run: open },
-    { press: "x", does: "Choose the run", run: () => runs[pointed.current ?? -1] && onChoose(pointed.current, false) },
-    { press: "*", does: "Choose all on the page", run: onChooseAll },
-    { press: "/", does: "Search", run: () => document.getElementById("runs-search")?.focus() },
-    { press: "Escape", does: "Choose none", run: clear },
-  ], [runs, onChoose]);
+/** What has changed while the list was held. */
+function News({ fresh, gone, show, isMore }) {
+  if (!fresh && !gone) return null;
+  const said = fresh ? `${count(fresh)}${isMore ? " or more" : ""} new ${fresh === 1 ? "run" : "runs"}` : `${plural(gone, "run")} no longer here`;
+  return html`<button type="button" class="news" onClick=${show} title="The list stands still while you choose, walk or point. Key: .">${said} · show</button>`;
 }
 
 function askView() {

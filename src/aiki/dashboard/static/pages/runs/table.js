@@ -28,20 +28,23 @@ export function sorted(runs, sort) {
   });
 }
 
-export function Table({ runs, sort, chosen, at, onChoose, onChooseAll, onPoint }) {
-  const isAll = runs.length > 0 && runs.every((run) => chosen.has(run.id));
+export function Table({ runs, sort, at, isOn, onChoose, onChooseAll, setOver }) {
+  const isAll = runs.length > 0 && runs.every(isOn);
+  const isSome = !isAll && runs.some(isOn);
   const body = useRef(null);
   useEffect(() => {
-    if (at !== null) body.current?.children[at]?.scrollIntoView({ block: "nearest" });
+    body.current?.querySelector(".is-at")?.scrollIntoView({ block: "nearest" });
   }, [at]);
+  useEffect(() => () => setOver(false), []);
+  const over = (is) => (event) => event.pointerType === "mouse" && setOver(is);
   return html`<div class="runs-box"><table class="runs">
     <thead><tr>
-      <th class="cell-choose"><input type="checkbox" checked=${isAll} onChange=${onChooseAll} aria-label="Choose all on this page" /></th>
+      <th class="cell-choose"><input type="checkbox" checked=${isAll} indeterminate=${isSome} onChange=${onChooseAll} aria-label="Choose all on this page" /></th>
       <${Head} name="status" sort=${sort}>Status<//><${Head} name="workflow" sort=${sort}>Workflow<//><${Head} name="reference" sort=${sort}>Reference<//>
       <th scope="col">Waits for</th>
       <${Head} name="started" sort=${sort} isNumber>Started<//><${Head} name="duration" sort=${sort} isNumber>Duration<//>
     </tr></thead>
-    <tbody ref=${body}>${runs.map((run, place) => html`<${Row} key=${run.id} ...${{ run, place, onChoose, onPoint }} isChosen=${chosen.has(run.id)} isAt=${place === at} />`)}</tbody>
+    <tbody ref=${body} onPointerEnter=${over(true)} onPointerLeave=${over(false)}>${runs.map((run) => html`<${Row} key=${run.id} run=${run} onChoose=${onChoose} isChosen=${isOn(run)} isAt=${run.id === at} />`)}</tbody>
   </table></div>`;
 }
 
@@ -52,10 +55,10 @@ function Head({ name, sort, isNumber = false, children }) {
     <button type="button" onClick=${() => ask({ sort: next })} title="Sort what is on this page: pages are newest first">${children}<${Icon} name="down" size=${11} class=${classes("sort", direction)} /></button></th>`;
 }
 
-function Row({ run, place, isChosen, isAt, onChoose, onPoint }) {
+function Row({ run, isChosen, isAt, onChoose }) {
   const address = href(["runs", run.id]);
-  return html`<tr class=${classes(isChosen && "is-chosen", isAt && "is-at")} onPointerDown=${() => onPoint(place)}>
-    <td class="cell-choose"><input type="checkbox" checked=${isChosen} onClick=${(event) => onChoose(place, event.shiftKey)} aria-label=${`Choose run ${shortId(run.id)}`} /></td>
+  return html`<tr class=${classes(isChosen && "is-chosen", isAt && "is-at")}>
+    <td class="cell-choose"><input type="checkbox" checked=${isChosen} onClick=${(event) => onChoose(run.id, event.shiftKey)} aria-label=${`Choose run ${shortId(run.id)}`} /></td>
     <td class="cell-status"><${Badge} status=${run.status} /></td>
     <td class="cell-workflow"><a href=${address} class="run-link" data-run=${run.id}><b>${run.workflow}</b> <span class="version">${run.version}</span></a></td>
     <td class="cell-reference"><a href=${address} tabindex="-1" title=${run.id}>${run.reference_id ?? html`<code>…${shortId(run.id)}</code>`}</a>
