@@ -283,9 +283,22 @@ def test_what_a_run_has_done_is_drawn_as_a_timeline(url: str) -> None:
     run = aiki("runs", "start", "restaurant-order", "1.0.0", ORDER, url=url).stdout.strip()
     aiki("runs", "cancel", run, url=url)
 
-    shown = aiki("runs", "watch", run, url=url).stdout
+    shown = aiki("runs", "watch", run, url=url)
 
-    assert re.search(r"task .*█.*done", shown)
+    assert re.search(r"task .*█.*done", shown.stdout)
+    assert shown.returncode == 1, "it has not completed"
+
+
+@pytest.mark.parametrize("status", ["awaiting event", "awaits event", "awaiting-event", "Awaiting_Event"])
+def test_a_status_may_be_typed_as_it_is_shown(status: str, url: str) -> None:
+    assert aiki("runs", "list", "--status", status, url=url).returncode == 0
+
+
+def test_a_tag_may_be_typed_as_it_is_shown(url: str) -> None:
+    run = aiki("runs", "start", "nobodys", "1.0.0", "--tag", "city:ghent", url=url).stdout.strip()
+
+    assert [found["id"] for found in aiki_json("runs", "list", "--tag", "city=ghent", url=url)["runs"]] == [run]
+    aiki("runs", "cancel", run, url=url)
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
@@ -341,12 +354,13 @@ def test_with_json_exactly_one_document_is_printed_refused_or_not(typed: list[st
     ("typed", "told"),
     [
         (["show", UNKNOWN], f"no run {UNKNOWN}"),
-        (["show", "o-1"], "which is no id"),
+        (["show", "o-1"], "begins with 'o-1'"),
         (["start", "nobodys", "1.0.0", "{no json"], "the input is no JSON"),
         (["start", "nobodys", "1.0.0", "[1]"], "the input is no object"),
         (["start", "nobodys", "1.0.0", "--delay", "soon"], "--delay is 'soon'"),
         (["start", "nobodys", "1.0.0", "--tag", "x"], "write name=value"),
         (["list", "--status", "sleepy"], "there are scheduled, queued"),
+        (["start", "nobodys", '{"name": "Ada"}'], "The version comes first"),
         (["list", "--limit", "0"], "from 1 to 500"),
         (["start", "restaurant-order", "1.0.0", '{"order": 1}'], "does not fit at $.order"),
     ],

@@ -78,6 +78,10 @@ class SqliteStore(Reads):
         path = _absolute(path)
         try:
             lock = FileLock(path, now_ms=clock.now_ms())
+        except FileNotFoundError as error:
+            raise InvalidInput(
+                f"{path} cannot be made: there is no folder {path.parent}. Make it first", path=str(path)
+            ) from error
         except OSError as error:
             raise InvalidInput(f"{path} cannot be made or locked: {error}", path=str(path)) from error
         try:

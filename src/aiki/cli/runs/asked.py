@@ -92,15 +92,15 @@ def parsed_json(text: str, what: str) -> Json:
 
 
 def parsed_tags(texts: list[str] | None) -> dict[str, str]:
-    """Return tags that were typed as `name=value`.
+    """Return tags that were typed as `name=value`, or as the dashboard writes them: `name:value`.
 
     Raises:
-        Refusal: one has no `=`.
+        Refusal: one has neither.
     """
     found: dict[str, str] = {}
     for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name:
+        name, parting, value = text.partition("=" if "=" in text else ":")
+        if not parting or not name:
             raise Refusal(f"a tag is {text!r}: write name=value")
         found[name] = value
     return found

@@ -306,6 +306,11 @@ async def _start(
     server: Server,
     wait: bool,
 ) -> int:
+    if version.lstrip().startswith(("{", "[")):
+        raise Refusal(
+            f"the version is {version[:40]!r}, which looks like an input. The version comes first: aiki runs start"
+            f" {workflow} VERSION INPUT. Which there are: aiki workflows list"
+        )
     handle = await client.runs.start(workflow, version, arguments, **options)
     if wait:
         return await _end_of(client, handle, server)

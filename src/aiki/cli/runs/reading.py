@@ -18,6 +18,7 @@ from aiki.cli.runs.picture import ENDED, counts_of, picture, table_of
 from aiki.cli.runs.which import ANY, Which, filters_of, now_of, one_of
 from aiki.clock import SystemClock
 from aiki.model.journal import Entry
+from aiki.model.lifecycle import Status
 from aiki.sdk.client import Client
 from aiki.sdk.info import RunPage
 
@@ -98,7 +99,7 @@ def show(run_id: str, /, *, watch: Annotated[bool, FLAG] = False, server: Server
 
     Args:
         run_id: The run: its id, or the beginning of its id or reference id.
-        watch: Show it until it has ended.
+        watch: Show it until it has ended. The exit status is 0 if it completed, and 1 if not.
         server: The server.
     """
 
@@ -111,7 +112,7 @@ def show(run_id: str, /, *, watch: Annotated[bool, FLAG] = False, server: Server
             print_json(run)
         elif not (watch and sys.stdout.isatty()):
             printing.show(picture(run, await _entries(client, found_id), now_of(SystemClock())))
-        return 0
+        return int(watch and run.status != Status.COMPLETED)
 
     return ask("show", server, question)
 
@@ -119,9 +120,12 @@ def show(run_id: str, /, *, watch: Annotated[bool, FLAG] = False, server: Server
 def watch(run_id: str, /, *, server: Server = USUAL) -> int:
     """Show a run until it has ended: as `show --watch`.
 
+    The exit status is 0 if it completed, and 1 if not.
+
     For example:
 
         aiki runs watch 0192...
+        aiki runs watch order-4711 && echo delivered
 
     Args:
         run_id: The run: its id, or the beginning of its id or reference id.

@@ -3,6 +3,7 @@
 The rule: what is typed becomes the filters of `client.runs`, and what is none is refused by its option.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -121,7 +122,8 @@ def _moment(text: str | None, option: str, now: datetime) -> datetime | None:
 
 
 def _checked_status(name: str) -> str:
-    status = name.replace("-", "_")
+    status = re.sub(r"[\s-]+", "_", name.strip().lower())
+    status = status.replace("awaits_", "awaiting_")  # as the dashboard writes it
     if status not in set(Status):
         raise Refusal(f"--status is {name!r}: there are {', '.join(Status)}")
     return status
