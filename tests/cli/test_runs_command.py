@@ -126,7 +126,8 @@ def test_a_run_is_ended_once(verb: str, url: str) -> None:
 def test_a_run_is_held_and_let_go(url: str) -> None:
     run = aiki("runs", "start", "nobodys", "1.0.0", url=url).stdout.strip()
 
-    assert aiki("runs", "pause", run, url=url).stdout == f"Run {run} is paused.\n"
+    assert aiki("runs", "pause", run, "--reason", "the bank is down", url=url).stdout == f"Run {run} is paused.\n"
+    assert "the bank is down" in aiki("runs", "show", run, url=url).stdout
     assert "it is held already" in aiki("runs", "pause", run, url=url).stdout
     assert f"aiki runs resume {run}" in aiki("runs", "wake", run, url=url).stdout
     assert f"aiki runs resume {run}" in aiki("runs", "show", run, url=url).stdout

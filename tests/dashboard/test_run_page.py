@@ -222,6 +222,26 @@ def test_pause_holds_it_and_resume_lets_it_go(page: Page, shop: Shop) -> None:
     _status(page, "awaits event")
 
 
+def test_a_paused_run_says_since_when_what_for_and_what_it_waits_for_then(page: Page, shop: Shop) -> None:
+    run_id = shop.order("order-held")
+    _open(page, run_id)
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_label("Reason").fill("hold it")
+    page.locator("dialog").get_by_role("button", name="Pause").click()
+    _status(page, "paused")
+
+    why = page.locator(".run-why")
+    expect(why).to_have_text(
+        re.compile(
+            r"^It was paused (now|\d+ s ago): hold it; once resumed, it waits 3 h 5\d min more for restaurant-accepted"
+        )
+    )
+    page.get_by_role("tab", name="History").click()
+    expect(page.get_by_role("tabpanel")).to_contain_text("somebody paused it: “hold it”")
+    page.get_by_role("tab", name="Messages").click()
+    expect(page.get_by_role("row").filter(has_text="pause")).to_contain_text("hold it")
+
+
 def test_wake_ends_a_sleep(page: Page, shop: Shop) -> None:
     run_id = shop.start("courier-delivery", {"order": {"order_id": "order-wake", "customer_id": "ada"}})
     _open(page, run_id)

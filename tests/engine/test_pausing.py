@@ -21,6 +21,11 @@ def unread(world: World, run_id: str) -> list[str]:
     return [mail.name or str(mail.kind) for mail in world.unread(run_id)]
 
 
+def last_move(world: World, run_id: str) -> tuple[Status, str | None]:
+    *_, move = (move for move in world.history if move.run_id == run_id)
+    return move.new, move.note
+
+
 # ------------------------------------------------------------------------------------------------------ while it is owned
 
 
@@ -348,3 +353,55 @@ def test_a_retry_ends_the_cascade_of_the_end_that_it_undoes(world: World) -> Non
     world.ring(run_id)
 
     assert world.status(child_id) is Status.QUEUED
+
+
+# ------------------------------------------------------------------------------------------------------ what it is held for
+
+
+def test_the_reason_of_a_pause_stands_in_the_history_and_goes_with_the_pause(world: World) -> None:
+    run_id = world.sleeping()
+
+    world.ask(run_id, "pause", reason="the bank is down")
+    assert last_move(world, run_id) == (Status.PAUSED, "the bank is down")
+    assert world.row(run_id).why == "the bank is down"
+
+    world.ask(run_id, "resume")
+    assert world.row(run_id).why is None
+
+
+@pytest.mark.parametrize("hears", ["suspends", "pauses", "is lost", "fails"])
+def test_the_reason_of_a_pause_is_kept_until_its_owner_stops(world: World, hears: str) -> None:
+    run_id = world.running(RunOptions(retry=RETRY))
+    session_id = world.row(run_id).session_id or ""
+    world.ask(run_id, "pause", reason="the bank is down")
+    match hears:
+        case "suspends":
+            world.suspend(run_id, sleep(world.now_ms + DAY_MS))
+        case "pauses":
+            world.commit(run_id, Outcome.PAUSED)
+        case "is lost":
+            world.lose(session_id)
+        case _:
+            world.commit(run_id, Outcome.FAILED, error=ERROR)
+
+    assert last_move(world, run_id) == (Status.PAUSED, "the bank is down")
+
+
+def test_a_lifted_pause_leaves_no_reason_behind(world: World) -> None:
+    run_id = world.running()
+    world.ask(run_id, "pause", reason="the bank is down")
+    world.ask(run_id, "resume")
+    assert world.row(run_id).why is None
+
+    world.suspend(run_id, sleep(world.now_ms + DAY_MS))
+    world.ask(run_id, "pause")
+    assert last_move(world, run_id) == (Status.PAUSED, None)
+
+
+def test_a_paused_run_says_on_why_its_last_attempt_failed(world: World) -> None:
+    run_id = world.running(RunOptions(retry=RETRY))
+    world.commit(run_id, Outcome.FAILED, error=ERROR)
+    world.ask(run_id, "pause", reason="the bank is down")
+    world.ask(run_id, "resume")
+
+    assert world.row(run_id).why == "attempt 1 failed: builtins.ValueError: no"

@@ -255,7 +255,7 @@ def _pause(ws: WorkingSet, row: RunRow, commit: Commit) -> None:
         return
     parked_on = row.session_id if commit.parks else None
     row = replace(row, session_id=None, parked_on=parked_on, due_at_ms=ws.now_ms)  # ready, once it is resumed
-    move(ws, row, Status.PAUSED, Reason.PAUSED)
+    move(ws, row, Status.PAUSED, Reason.PAUSED, note=row.why)
 
 
 def _fail(ws: WorkingSet, row: RunRow, commit: Commit) -> None:

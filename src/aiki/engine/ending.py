@@ -7,20 +7,17 @@ The rule: whatever ends a run goes through `finish`. Children are not touched th
 cascade behind, which its alarm drives, a bounded number a transaction, until no child is left to be told.
 """
 
-from typing import Final
 
 from msgspec.structs import replace
 
 from aiki.engine import problems
 from aiki.engine.inbox import put_result
-from aiki.engine.moves import move
+from aiki.engine.moves import WHY_CHARS_MAX, move
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import CancelKind, Cascade, RunEnd, RunRow
 from aiki.model.working_set import WorkingSet
 
 __all__ = ["end_cancelled", "end_timed_out", "finish"]
-
-WHY_CHARS_MAX: Final = 500
 
 
 def finish(ws: WorkingSet, row: RunRow, reason: Reason, *, end: RunEnd) -> RunRow:

@@ -42,9 +42,9 @@ def put_read(ws: WorkingSet, row: RunRow, mail: Mail) -> RunRow:
     return row
 
 
-def control(verb: str, message_id: str) -> Mail:
+def control(verb: str, message_id: str, reason: str | None = None) -> Mail:
     """Return the message of a request that no code has to see."""
-    return Mail(0, message_id, MailKind.CONTROL, at_ms=0, name=verb)
+    return Mail(0, message_id, MailKind.CONTROL, at_ms=0, name=verb, reason=reason)
 
 
 def concerns(mail: Mail, waits: Set[CallKey]) -> bool:

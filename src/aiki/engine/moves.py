@@ -25,6 +25,7 @@ from aiki.model.working_set import History, WorkingSet
 __all__ = [
     "NOT_CLAIMED",
     "SUSPENDED_FOR",
+    "WHY_CHARS_MAX",
     "alarm_of",
     "awaits_own_retry",
     "is_begun",
@@ -41,6 +42,7 @@ SUSPENDED_FOR: Final = {  # the kind of the oldest open wait names the status
     EntryKind.CHILD_RESULT: Status.AWAITING_CHILD,
     EntryKind.TASK: Status.AWAITING_RETRY,
 }
+WHY_CHARS_MAX: Final = 500  # of what is said about where a run stands
 NOT_CLAIMED: Final = 0  # `claimed_poll` of a run that nobody has claimed in this attempt; polls count from 1
 
 
@@ -85,9 +87,11 @@ def move(ws: WorkingSet, row: RunRow, status: Status, reason: Reason, *, note: s
     """
     old = row.status
     if row.pause_mail is not None:
-        row = lift_pause(ws, row)
+        asked = ws.runs[row.id].why  # as `pause` left it there
+        row = replace(lift_pause(ws, row), why=row.why)
         if status is Status.QUEUED or status in SUSPENDED:
-            status, reason, note = Status.PAUSED, Reason.PAUSED, note or str(reason)
+            status, reason, note = Status.PAUSED, Reason.PAUSED, asked or note or str(reason)
+            row = replace(row, why=row.why or asked)
     if not can_move(old, status, reason):
         final = ": that is final" if old in TERMINAL else ""
         raise RuntimeError(f"run {row.id} is {old} and cannot become {status} ({reason}){final}")
@@ -101,11 +105,11 @@ def move(ws: WorkingSet, row: RunRow, status: Status, reason: Reason, *, note: s
 
 
 def lift_pause(ws: WorkingSet, row: RunRow) -> RunRow:
-    """Return a row without its unanswered pause request, if there is one; the request is read."""
+    """Return a row without its unanswered pause request, if there is one; the request is read, and its reason gone."""
     if row.pause_mail is None:
         return row
     ws.read(row.id, [row.pause_mail])
-    return replace(row, pause_mail=None)
+    return replace(row, pause_mail=None, why=None)
 
 
 def queue_up(ws: WorkingSet, row: RunRow, reason: Reason) -> RunRow:

@@ -2,14 +2,14 @@
 
 The rule: a run that nobody owns is held at once; one that is owned has a request in its inbox until its owner stops, or
 until it would become queued or suspended anyway (`moves.move`). Nothing rings for a paused run, and nothing is lost:
-messages lie in its inbox, and its deadlines stand. Let go, it is what it was, or queued where something has come for it
+messages lie in its inbox, and its deadlines stand. The reason stands in its history, and until then in the row's `why`. Let go, it is what it was, or queued where something has come for it
 or is due meanwhile. A cancellation lifts a pause; what is to be cancelled is not paused any more.
 """
 
 from msgspec.structs import replace
 
 from aiki.engine.inbox import concerns, control, put, put_read
-from aiki.engine.moves import SUSPENDED_FOR, lift_pause, move, queue_up
+from aiki.engine.moves import SUSPENDED_FOR, WHY_CHARS_MAX, awaits_own_retry, lift_pause, move, queue_up
 from aiki.model.journal import Wait
 from aiki.model.lifecycle import Reason, Status
 from aiki.model.run import RunRow
@@ -18,19 +18,23 @@ from aiki.model.working_set import MAIL_ROWS, WorkingSet
 __all__ = ["pause", "resume"]
 
 
-def pause(ws: WorkingSet, row: RunRow, *, message_id: str) -> bool:
+def pause(ws: WorkingSet, row: RunRow, *, reason: str | None, message_id: str) -> bool:
     """Hold a run, or ask its owner to stop; return whether that changed anything."""
     if row.cancel is not None or row.pause_mail is not None or row.is_terminal:
         return False
-    request = control("pause", message_id)
+    request = control("pause", message_id, reason)
+    why = reason[:WHY_CHARS_MAX] if reason else None
     match row.status:
         case Status.RUNNING:
             row = put(ws, row, request, concerns=False)
-            ws.put_run(replace(row, pause_mail=row.mail))
+            ws.put_run(replace(row, pause_mail=row.mail, why=why))
         case Status.PAUSED | Status.STALLED:
             return False
         case _:
-            move(ws, put_read(ws, row, request), Status.PAUSED, Reason.PAUSED)
+            row = put_read(ws, row, request)
+            if not awaits_own_retry(row):  # there it says why the last attempt failed, and will again
+                row = replace(row, why=why)
+            move(ws, row, Status.PAUSED, Reason.PAUSED, note=why)
     return True
 
 
@@ -47,7 +51,8 @@ def resume(ws: WorkingSet, row: RunRow, *, message_id: str) -> bool:
     if status is Status.QUEUED:
         queue_up(ws, row if row.waits else replace(row, deadline_ms=None), Reason.RESUMED)
     else:
-        move(ws, row, status, Reason.RESUMED)
+        is_own_retry = status is Status.AWAITING_RETRY and row.waits == 0
+        move(ws, row if is_own_retry else replace(row, why=None), status, Reason.RESUMED)
     return True
 
 

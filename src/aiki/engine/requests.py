@@ -68,7 +68,7 @@ def request_cancel(ws: WorkingSet, row: RunRow, kind: CancelKind, *, reason: str
     if row.is_terminal:
         return False
     if _has_no_code(row):
-        row = put_read(ws, row, control("cancel", message_id))
+        row = put_read(ws, row, control("cancel", message_id, reason))
         if row.cancel is None or row.status is Status.STALLED:  # what had asked before it stalled came to nothing
             row = replace(row, cancel=kind, cancel_reason=reason)
         end_cancelled(ws, row)
@@ -102,7 +102,7 @@ def _terminate(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
         return _standing(row, changed=True)
     if row.is_terminal:
         return _standing(row, changed=False)
-    row = release(ws, put_read(ws, row, control("terminate", request.message_id)), tell=True)
+    row = release(ws, put_read(ws, row, control("terminate", request.message_id, request.reason)), tell=True)
     row = replace(row, cancel=CancelKind.PERSON, cancel_reason=request.reason)
     return _standing(end_cancelled(ws, row, Reason.TERMINATED), changed=True)
 
@@ -132,7 +132,7 @@ def _control(ws: WorkingSet, row: RunRow, request: Control) -> Standing:
     changed: bool
     match request.verb:
         case "pause":
-            changed = pause(ws, row, message_id=request.message_id)
+            changed = pause(ws, row, reason=request.reason, message_id=request.message_id)
         case "resume":
             changed = resume(ws, row, message_id=request.message_id)
         case "requeue" if row.status is Status.STALLED:

@@ -18,12 +18,11 @@ decided about everything that a decision looks at.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from aiki.engine.moves import NOT_CLAIMED, move, queue_up
+from aiki.engine.moves import NOT_CLAIMED, WHY_CHARS_MAX, move, queue_up
 from aiki.engine.retention import drop_old_attempts
 from aiki.model.ids import draw_of
 from aiki.model.journal import Entry, EntryKind, Failure
@@ -33,8 +32,6 @@ from aiki.model.run import CancelKind, Cascade, RunRow
 from aiki.model.working_set import WorkingSet
 
 __all__ = ["Cut", "cut", "delay_of", "retry", "retry_failed"]
-
-WHY_CHARS_MAX: Final = 500
 
 
 class Cut(Struct, frozen=True):

@@ -197,6 +197,7 @@ def pause(
     run_id: str | None = None,
     /,
     *,
+    reason: str | None = None,
     everything: Annotated[bool, ALL] = False,
     which: Which = EVERY,
     server: Server = USUAL,
@@ -205,16 +206,17 @@ def pause(
 
     For example:
 
-        aiki runs pause 0192...
+        aiki runs pause 0192... --reason "the bank is down"
         aiki runs pause --tag kitchen=7
 
     Args:
         run_id: The run; without it, all that the filters mean: a bulk job.
+        reason: For people; it is kept with the run.
         everything: All runs of the namespace in which something can come of it.
         which: Which runs, of many.
         server: The server.
     """
-    return control("pause", run_id, None, which=which, everything=everything, server=server)
+    return control("pause", run_id, reason, which=which, everything=everything, server=server)
 
 
 def resume(

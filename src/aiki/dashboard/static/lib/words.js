@@ -118,8 +118,25 @@ export function waitCell(wait, nowMs) {
   return { name, left };
 }
 
-/** The sentence that says why a run is where it is; ends without a full stop, begins without a capital. */
-export function why(run, nowMs) {
+/** The move by which a run was paused, if that is where it stands: its note is the reason that a person gave. */
+function pausedBy(run, moves) {
+  const last = moves.at(-1);
+  return run.status === "paused" && last?.new === "paused" ? last : null;
+}
+
+function pausedWords(run, moves, nowMs) {
+  const move = pausedBy(run, moves);
+  const reason = move ? (REASONS[move.note] ? null : move.note) : run.why;
+  const [first] = run.waits ?? [];
+  return html`was paused${move && html` ${relative(move.at_ms, nowMs)}`}${reason && html`: <q>${reason}</q>`}; ${first ? html`once resumed, it ${waitWords(first, nowMs)}` : "resume lets it go on"}`;
+}
+
+/**
+ * The sentence that says why a run is where it is; ends without a full stop, begins without a capital.
+ *
+ * @param moves its history, where that is known: since when it is paused
+ */
+export function why(run, nowMs, moves = []) {
   const waits = run.waits ?? [];
   const [first] = waits;
   const others = waits.length > 1 ? html`, and ${plural(waits.length - 1, "other thing")}` : "";
@@ -142,7 +159,7 @@ export function why(run, nowMs) {
       }
       return html`waits${run.alarm_at_ms && html` until ${moment(run.alarm_at_ms, nowMs)} at most`}`;
     case "paused":
-      return html`is held by a person${run.why && html`: <q>${run.why}</q>`}; resume lets it go on`;
+      return pausedWords(run, moves, nowMs);
     case "stalled":
       return html`needs a person: ${run.why ?? "it says not why"}`;
     case "completed":

@@ -62,7 +62,7 @@ function Head({ run, moves, refresh, error }) {
       <${Copy} text=${run.id} what="the run's id"><code>${run.id}</code><//></nav>
     <div class="run-title"><h1>${run.reference_id ?? run.workflow}</h1><${Badge} status=${run.status} large />${run.cancel_requested && !run.finished_at_ms && html`<span class="badge is-cancelled">cancellation asked</span>`}
       <${Actions} run=${run} refresh=${refresh} /></div>
-    <p class="run-why is-${run.status}">It ${why(run, serverNow())}.</p>
+    <p class="run-why is-${run.status}">It ${why(run, serverNow(), moves)}.</p>
     ${error && html`<p class="stale-note" role="status">What is shown may be old: ${error.message}</p>`}
     <dl class="run-facts">
       <div><dt>Workflow</dt><dd><a href=${href(["runs"], { workflow: run.workflow })}>${run.workflow}</a> <span class="version">${run.version}</span></dd></div>
