@@ -45,4 +45,4 @@ def test_which_worker_is_busiest(page: Page) -> None:
     _start(page)
 
     table = page.get_by_role("table").filter(has_text="Worker, the busiest first")
-    expect(table.locator("tbody tr").first).to_contain_text(re.compile(r"shop-worker-1\d+ of \d+\d+ task"))
+    expect(table.locator("tbody tr").first).to_contain_text(re.compile(r"shop-worker-1\d+ %\d+ of \d+\d+ task"))

@@ -27,7 +27,10 @@ def _status(page: Page, word: str) -> None:
     [
         ("order", r"It waits 3 h 5\d min more for restaurant-accepted, or its timeout at .*\d\d:\d\d"),
         ("delivering", r"It waits for child [0-9a-f]{8} to end\."),
-        ("retrying", r"It tries reserve-courier.* again in .*, after 1 failed attempt: ConnectionError: dispatch"),
+        (
+            "retrying",
+            r"It tries reserve-courier.* again in .*, at .*\d\d:\d\d.*, after 1 failed attempt: ConnectionError: dispatch",
+        ),
         ("failed", r"It failed after .*: task decline-card failed after 1 attempt"),
         ("completed", r"It completed in .*, .* ago"),
         ("exporting", r"It is being executed by shop-worker-1\."),
@@ -250,6 +253,64 @@ def test_wake_ends_a_sleep(page: Page, shop: Shop) -> None:
     page.get_by_role("button", name="Wake").click()
 
     _status(page, "completed")
+
+
+def _places(page: Page) -> dict[str, tuple[int, int]]:
+    boxes = {}
+    for button in page.locator(".actions > .button, .actions .menu > .button").all():
+        box = button.bounding_box()
+        assert box is not None
+        boxes[button.get_attribute("aria-label") or button.inner_text()] = (
+            round(box["x"]),
+            round(box["x"] + box["width"]),
+        )
+    return boxes
+
+
+def test_no_button_that_ends_a_run_comes_where_another_one_was(page: Page, shop: Shop) -> None:
+    given = {"order": {"order_id": "order-places", "customer_id": "ada"}}
+    run_id = shop.start("courier-delivery", given)
+    _open(page, run_id)
+    _status(page, "sleeping")
+    asleep = _places(page)
+    page.get_by_role("button", name="Pause").click()
+    page.locator("dialog").get_by_role("button", name="Pause").click()
+    _status(page, "paused")
+    held = _places(page)
+    page.get_by_role("button", name="Resume").click()
+    _status(page, "sleeping")
+    page.get_by_role("button", name="Wake").click()
+    _status(page, "completed")
+    ended = _places(page)
+
+    assert list(asleep) == ["Cancel", "Wake", "Pause", "More that can be done"]
+    assert held["Resume"] == asleep["Pause"] == ended["Start again, edited"]
+    assert held["Cancel"] == asleep["Cancel"]
+    assert {"Cancel", "Terminate"}.isdisjoint(ended)
+    assert asleep["Cancel"][1] < asleep["Wake"][0]
+
+
+def test_what_ends_a_run_at_once_is_reached_by_keyboard_in_the_menu_alone(page: Page, shop: Shop) -> None:
+    _open(page, shop.order("order-menu"))
+    _status(page, "awaits event")
+    expect(page.get_by_role("button", name="Terminate")).to_have_count(0)
+
+    page.get_by_label("More that can be done").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Retry")).to_be_disabled()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("dialog")).to_contain_text("its code cleans up nothing")
+
+
+def test_a_task_between_attempts_says_when_the_next_is_where_one_would_hurry_it(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["retrying"])
+
+    expect(page.get_by_role("button", name="Wake")).to_be_disabled()
+    expect(page.locator(".actions")).to_contain_text(
+        re.compile(r"next attempt is at .*\d\d:\d\d.*: waking does not hurry it")
+    )
 
 
 def test_requeue_takes_a_stalled_run_up_again(page: Page, shop: Shop) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.dashboard.conftest import Shop
 from tests.dashboard.test_safety import CONTRAST, XSS
@@ -165,6 +165,28 @@ def test_a_worker_says_what_it_executes_and_how_far_that_is(page: Page) -> None:
     expect(page.get_by_role("meter", name=re.compile("long-export.* has done"))).to_be_visible()
     page.get_by_role("link", name=re.compile("^long-export")).click()
     expect(page).to_have_url(RUN_ADDRESS)
+
+
+def test_the_busiest_worker_is_the_same_on_both_pages_and_cards_keep_their_places(page: Page) -> None:
+    """Busy is who holds the larger share of what it can hold, not who holds more."""
+    held = {"anna": 4, "bert": 1, "cleo": 0}
+    capacity = {"anna": 10, "bert": 2, "cleo": 10}
+
+    def answer(route: Route) -> None:
+        common = {"announced_at_ms": 1, "heard_at_ms": 1, "versions": []}
+        named = [{"session_id": name, "name": name, "held": held[name], "capacity": capacity[name]} for name in held]
+        route.fulfill(json={"workers": [one | common for one in named]})
+
+    page.route("**/v1/workers*", answer)
+    page.goto("")
+    rows = page.get_by_role("table").filter(has_text="Worker, the busiest first").locator("tbody tr")
+    expect(rows).to_have_text([re.compile("^bert.*50 %"), re.compile("^anna.*40 %"), re.compile("^cleo.*0 %")])
+
+    page.goto("workers")
+    cards = page.locator(".worker header")
+    expect(cards).to_have_text(["anna", "bertbusiest", "cleo"])
+    held["cleo"] = 9
+    expect(cards).to_have_text(["anna", "bert", "cleobusiest"])
 
 
 def test_a_bulk_job_says_what_became_of_its_runs(page: Page) -> None:

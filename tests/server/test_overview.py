@@ -40,6 +40,21 @@ async def test_a_worker_is_seen_with_what_it_said_of_itself_and_what_it_executes
     assert (await world.server.service.overview.workers("other")).workers == ()
 
 
+async def test_what_a_worker_holds_is_counted_anew_though_its_poll_still_waits(world: ServerWorld) -> None:
+    worker = await world.worker()
+    await world.run()
+    assignment = await worker.claim()
+    waiting = await worker.wait()
+    (seen,) = (await world.server.service.overview.workers("default")).workers
+    assert seen.held == 1
+
+    await worker.complete(assignment)
+    (seen,) = (await world.server.service.overview.workers("default")).workers
+    assert seen.held == 0
+
+    waiting.cancel()
+
+
 async def test_what_is_executed_is_shown_of_a_running_run_alone_and_goes_with_its_worker(world: ServerWorld) -> None:
     worker = await world.worker()
     run_id = await world.run()

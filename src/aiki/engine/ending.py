@@ -7,7 +7,6 @@ The rule: whatever ends a run goes through `finish`. Children are not touched th
 cascade behind, which its alarm drives, a bounded number a transaction, until no child is left to be told.
 """
 
-
 from msgspec.structs import replace
 
 from aiki.engine import problems

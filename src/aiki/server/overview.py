@@ -89,8 +89,10 @@ class Overview:
     # ------------------------------------------------------------------------------------------------------- the whole
 
     async def workers(self, namespace: str) -> WorkersView:
-        """Return the workers that are there, with what those of this server execute."""
-        return self._roster.workers(namespace, await self._live(namespace))
+        """Return the workers that are there, with how much each holds now and what those of this server execute."""
+        now_ms = self._clock.now_ms()
+        live = await self._store.present(namespace, now_ms=now_ms, limit=WORKERS_MAX + 1)
+        return self._roster.workers(namespace, live)
 
     async def warnings(self, namespace: str, workflow: str, *, version: str, pool: str) -> tuple[str, ...]:
         """Return what whoever starts a run of this version should know: that nobody serves it.

@@ -99,9 +99,17 @@ class Roster:
         return () if known is None else tuple(line for line in known.executing if line.run_id == run_id)
 
     def workers(self, namespace: str, live: Iterable[WorkerView]) -> WorkersView:
-        """Return the workers of a namespace, by name: those of this server, and what the database says of others."""
-        found = [_view(known) for known in self._sessions.values() if known.announce.namespace == namespace]
-        found += (view for view in live if view.session_id not in self._sessions)
+        """Return the workers of a namespace, by name: those of this server, and what the database says of others.
+
+        How much each holds is what the database counts: a poll waits for long, and what it said is soon old.
+        """
+        stored = {view.session_id: view for view in live}
+        found: list[WorkerView] = []
+        for session_id, known in self._sessions.items():
+            if known.announce.namespace == namespace:
+                counted = stored.pop(session_id, None)
+                found.append(_view(known, held=known.held if counted is None else counted.held))
+        found += (view for view in stored.values() if view.session_id not in self._sessions)
         found.sort(key=lambda view: (view.name, view.session_id))
         return WorkersView(tuple(found[:WORKERS_MAX]), has_more=len(found) > WORKERS_MAX)
 
@@ -148,9 +156,9 @@ def _shown(line: Executing) -> Executing:
     return line if len(line.progress) <= PROGRESS_BYTES_MAX else replace(line, progress=EMPTY)
 
 
-def _view(known: _Session) -> WorkerView:
+def _view(known: _Session, *, held: int) -> WorkerView:
     said = introduced(known.announce, at_ms=known.announced_at_ms)
-    return replace(said, heard_at_ms=known.heard_at_ms, held=known.held, executing=known.executing)
+    return replace(said, heard_at_ms=known.heard_at_ms, held=held, executing=known.executing)
 
 
 def _few(names: Iterable[str]) -> str:

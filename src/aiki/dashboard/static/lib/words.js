@@ -105,7 +105,7 @@ function waitWords(wait, nowMs) {
       if (!deadline) return html`waits for ${childLink(wait.name)} to end`;
       return html`waits ${remaining(deadline, nowMs)} for ${childLink(wait.name)}, or its timeout at ${moment(deadline, nowMs)}`;
     case "task":
-      return html`tries ${strong(wait.name)} again ${deadline > nowMs ? html`in ${strong(duration(deadline - nowMs))}` : "now"}, after ${plural(wait.attempt, "failed attempt")}${wait.error && html`: <q>${errorLine(wait.error)}</q>`}`;
+      return html`tries ${strong(wait.name)} again ${deadline > nowMs ? html`in ${strong(duration(deadline - nowMs))}, at ${moment(deadline, nowMs)}` : "now"}, after ${plural(wait.attempt, "failed attempt")}${wait.error && html`: <q>${errorLine(wait.error)}</q>`}`;
     default:
       return html`waits for ${wait.name}`;
   }
@@ -155,7 +155,7 @@ export function why(run, nowMs, moves = []) {
     case "awaiting_retry":
       if (first) return html`${waitWords(first, nowMs)}${others}${run.cancel_requested && "; a cancellation is on its way"}`;
       if (run.status === "awaiting_retry" && run.alarm_at_ms) {
-        return html`begins its attempt ${strong(run.attempt)} ${run.alarm_at_ms > nowMs ? html`in ${strong(duration(run.alarm_at_ms - nowMs))}` : "now"}${run.why && html`, for the last one failed: <q>${run.why}</q>`}`;
+        return html`begins its attempt ${strong(run.attempt)} ${run.alarm_at_ms > nowMs ? html`in ${strong(duration(run.alarm_at_ms - nowMs))}, at ${moment(run.alarm_at_ms, nowMs)}` : "now"}${run.why && html`, for the last one failed: <q>${run.why}</q>`}`;
       }
       return html`waits${run.alarm_at_ms && html` until ${moment(run.alarm_at_ms, nowMs)} at most`}`;
     case "paused":

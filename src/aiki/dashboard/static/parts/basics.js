@@ -109,6 +109,12 @@ export function Menu({ label, icon = "down", items, class: more = "", children }
   </div>`;
 }
 
+/** How much of something there is, as a bar. */
+export function Meter({ value, of, label }) {
+  const part = Math.max(0, Math.min(1, value / of));
+  return html`<div class="meter" role="meter" aria-label=${label} aria-valuemin="0" aria-valuemax=${of} aria-valuenow=${value}><i style=${{ width: `${100 * part}%` }}></i></div>`;
+}
+
 /** Asks for an API key, where the server does. */
 export function KeyForm() {
   const field = useRef(null);

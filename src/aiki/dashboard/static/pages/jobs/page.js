@@ -5,8 +5,7 @@ import { get } from "../../lib/api.js";
 import { count, plural, shortId, time } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { ask, href, query } from "../../lib/router.js";
-import { Badge, Empty, Failed, Loading, Time, Took } from "../../parts/basics.js";
-import { Meter } from "../workers/page.js";
+import { Badge, Empty, Failed, Loading, Meter, Time, Took } from "../../parts/basics.js";
 
 const EVERY_MS = 1_500;
 const LIMIT = 50;

@@ -7,7 +7,8 @@ import { Icon } from "../../lib/icons.js";
 import { useResource } from "../../lib/resource.js";
 import { ask, href, query } from "../../lib/router.js";
 import { causeLine } from "../../lib/words.js";
-import { Badge, Choice, Failed, Loading, serverNow, Time } from "../../parts/basics.js";
+import { busiestFirst, loadOf } from "../../lib/workers.js";
+import { Badge, Choice, Failed, Loading, Meter, serverNow, Time } from "../../parts/basics.js";
 import { Columns, Line } from "../../parts/chart.js";
 
 const EVERY_MS = 3_000;
@@ -122,8 +123,8 @@ function Queues({ queues }) {
 function Busy({ workers }) {
   if (!workers) return html`<${Loading} lines=${3} />`;
   if (!workers.length) return html`<p class="panel pad none">No worker is connected: <code>aiki worker module:worker</code> starts one.</p>`;
-  const busiest = [...workers].sort((one, other) => other.held / (other.capacity || 1) - one.held / (one.capacity || 1));
-  return html`<div class="panel"><table class="plain"><thead><tr><th>Worker, the busiest first</th><th class="cell-number">Runs</th><th class="cell-number">Executes</th></tr></thead>
-    <tbody>${busiest.slice(0, QUEUES_SHOWN).map((worker) => html`<tr key=${worker.session_id}><td><a href=${href(["workers"])}><b>${worker.name}</b></a></td>
+  return html`<div class="panel"><table class="plain"><thead><tr><th>Worker, the busiest first</th><th>In use</th><th class="cell-number">Runs</th><th class="cell-number">Executes</th></tr></thead>
+    <tbody>${busiestFirst(workers).slice(0, QUEUES_SHOWN).map((worker) => html`<tr key=${worker.session_id}><td><a href=${href(["workers"])}><b>${worker.name}</b></a></td>
+      <td><div class="load"><${Meter} value=${worker.held ?? 0} of=${worker.capacity || 1} label=${`${worker.name} has in use`} /><span class="number">${Math.round(100 * loadOf(worker))} %</span></div></td>
       <td class="cell-number">${count(worker.held ?? 0)} of ${count(worker.capacity ?? 0)}</td><td class="cell-number">${worker.is_elsewhere ? html`<span class="none" title="It polls another server, which alone knows">–</span>` : plural(worker.executing?.length ?? 0, "task")}</td></tr>`)}</tbody></table></div>`;
 }

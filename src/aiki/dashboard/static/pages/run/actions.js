@@ -1,14 +1,16 @@
 /*
- * What a person can do to a run. The rule: a button is there where it would do something; what cannot be undone asks first.
+ * What a person can do to a run. The rule: each has its place, whatever the run does meanwhile, so that
+ * none comes under a finger that meant another; where it would do nothing it is off. What cannot be undone asks first.
  */
 
-import { html } from "../../lib/html.js";
+import { classes, html } from "../../lib/html.js";
 import { useActions } from "../../lib/actions.js";
 import { get, newId, post } from "../../lib/api.js";
+import { time } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { go, href } from "../../lib/router.js";
 import { TERMINAL } from "../../lib/words.js";
-import { Menu } from "../../parts/basics.js";
+import { Menu, serverNow } from "../../parts/basics.js";
 import { close, confirm, show } from "../../parts/dialog.js";
 import { SchemaForm } from "../../parts/form.js";
 import { attempt } from "../../parts/toasts.js";
@@ -17,33 +19,47 @@ const SUSPENDED = new Set(["sleeping", "awaiting_event", "awaiting_child", "awai
 
 const open = (run) => !TERMINAL.has(run.status);
 
-/** In the order in which they are shown: the first that fits are buttons, the others a menu. */
+/** In the order of the menu, in which each stands always; what cannot be undone comes last. */
 const ACTIONS = [
   { verb: "requeue", word: "Requeue", icon: "queued", fits: (run) => run.status === "stalled", done: "Put back into its queue" },
   { verb: "retry", word: "Retry", icon: "awaiting_retry", fits: (run) => run.status === "failed", done: "It is tried again",
     text: "What went well is kept; the step that failed, and what came after it, is done anew." },
   { verb: "resume", word: "Resume", icon: "play", fits: (run) => run.status === "paused", done: "It goes on" },
+  { verb: "pause", word: "Pause", icon: "paused", fits: (run) => open(run) && run.status !== "paused" && run.status !== "stalled" && !run.pause_requested, reason: true, done: "Asked to pause",
+    text: "It takes no further step until somebody resumes it." },
   { verb: "send", word: "Send event", icon: "send", fits: open },
-  { verb: "wake", word: "Wake", icon: "sun", fits: (run) => ["sleeping", "scheduled"].includes(run.status), done: (standing) => (standing.changed ? "Woken" : "Nothing sleeps in it") },
+  { verb: "wake", word: "Wake", icon: "sun", fits: (run) => ["sleeping", "scheduled"].includes(run.status) || (run.status === "awaiting_retry" && !run.waits?.length),
+    done: (standing) => (standing.changed ? "Woken" : "Nothing sleeps in it") },
+  { verb: "again", word: "Start again, edited", icon: "copy", fits: () => true },
   { verb: "cancel", word: "Cancel", icon: "cancelled", fits: (run) => open(run) && !run.cancel_requested, isDanger: true, reason: true, done: "Asked to cancel",
     text: "Its code gets a cancellation where it waits, and may clean up first." },
-  { verb: "pause", word: "Pause", icon: "paused", fits: (run) => open(run) && run.status !== "paused" && run.status !== "stalled", reason: true, done: "Asked to pause",
-    text: "It takes no further step until somebody resumes it." },
   { verb: "terminate", word: "Terminate", icon: "failed", fits: open, isDanger: true, reason: true, done: "Terminated",
     text: "It ends as cancelled at once: its code cleans up nothing." },
-  { verb: "again", word: "Start again, edited", icon: "copy", fits: () => true },
 ];
+const ONE = Object.fromEntries(ACTIONS.map((action) => [action.verb, action]));
+const MENU = ACTIONS.filter(({ verb }) => !["pause", "resume", "cancel"].includes(verb));
+
+/** What stands in the three places: nothing but `cancel` ever in the first, and nothing in it that has ended. */
+function placesOf(run) {
+  if (!open(run)) return [null, run.status === "failed" ? ONE.retry : null, ONE.again];
+  const lead = run.status === "stalled" ? ONE.requeue : ONE.wake.fits(run) || triedAgainAt(run) ? ONE.wake : ONE.send;
+  return [ONE.cancel, lead, run.status === "paused" ? ONE.resume : ONE.pause];
+}
+
+/** When the next attempt of a task is, of a run that waits for nothing else; no waking makes that come sooner. */
+function triedAgainAt(run) {
+  return run.status === "awaiting_retry" ? run.waits?.[0]?.deadline_ms : undefined;
+}
 
 export function Actions({ run, refresh }) {
-  const all = ACTIONS.filter((action) => action.fits(run));
-  const fitting = run.status === "awaiting_event" ? all : [...all.filter((action) => action.verb !== "send"), ...all.filter((action) => action.verb === "send")];
-  const begin = (action) => () => run && act(action, run, refresh);
-  const shown = fitting.slice(0, 3);
-  const more = fitting.slice(3);
+  const begin = (action) => () => act(action, run, refresh);
+  const triedAt = triedAgainAt(run);
+  const fitting = ACTIONS.filter((action) => action.fits(run));
   useActions(fitting.map((action) => ({ word: `${action.word}: this run`, icon: action.icon, run: begin(action) })), [run.id, run.status, run.cancel_requested]);
-  return html`<div class="actions">${shown.map((action) => html`<button type="button" key=${action.verb} class="button ${action.isDanger ? "danger" : ""}" onClick=${begin(action)}>
-      <${Icon} name=${action.icon} size=${14} />${action.word}</button>`)}
-    ${more.length > 0 && html`<${Menu} label="More that can be done" icon="more" items=${more.map((action) => ({ ...action, run: begin(action) }))} />`}</div>`;
+  return html`<div class="actions">${placesOf(run).map((action, place) => action && html`<button type="button" key=${place} class=${classes("button", `place-${place + 1}`, action.isDanger && "danger")}
+      disabled=${!action.fits(run)} onClick=${begin(action)}><${Icon} name=${action.icon} size=${14} />${action.word}</button>`)}
+    <${Menu} label="More that can be done" icon="more" items=${MENU.map((action) => ({ ...action, isOff: !action.fits(run), run: begin(action) }))} />
+    ${triedAt > serverNow() && html`<p class="actions-note">Its next attempt is at ${time(triedAt, serverNow())}: waking does not hurry it</p>`}</div>`;
 }
 
 function act(action, run, refresh) {

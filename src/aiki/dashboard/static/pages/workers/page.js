@@ -1,11 +1,12 @@
-/* The workers that are there. The rule: the busiest comes first, and each says what it executes now and how far that is. */
+/* The workers that are there. The rule: each keeps its place, says what it executes now and how far that is, and the busiest is marked. */
 
 import { html } from "../../lib/html.js";
 import { get } from "../../lib/api.js";
 import { count, plural, shortId } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { href, query } from "../../lib/router.js";
-import { Empty, Failed, Loading, Time, Took } from "../../parts/basics.js";
+import { busiestOf } from "../../lib/workers.js";
+import { Empty, Failed, Loading, Meter, Time, Took } from "../../parts/basics.js";
 
 const EVERY_MS = 1_500;
 const EXECUTING_SHOWN = 12;
@@ -13,25 +14,22 @@ const VERSIONS_SHOWN = 12;
 
 export function Workers() {
   const list = useResource(`workers ${query.value.get("ns")}`, (signal) => get("v1/workers", {}, { signal }), { every: EVERY_MS });
-  const workers = [...(list.data?.workers ?? [])].sort((one, other) => load(other) - load(one) || (one.name < other.name ? -1 : 1));
+  const workers = [...(list.data?.workers ?? [])].sort((one, other) => (one.name < other.name || (one.name === other.name && one.session_id < other.session_id) ? -1 : 1));
   const held = workers.reduce((sum, worker) => sum + (worker.held ?? 0), 0);
   return html`<header class="head"><h1>Workers</h1>${workers.length > 0 && html`<span class="none">${plural(workers.length, "session")}, ${plural(held, "run")} held${list.data.has_more ? ", and more than are shown" : ""}</span>`}</header>
     ${body(list, workers)}`;
 }
 
-function load(worker) {
-  return (worker.held ?? 0) / (worker.capacity || 1);
-}
-
 function body(list, workers) {
   if (!list.data) return list.error ? html`<${Failed} error=${list.error} retry=${list.refresh} />` : html`<${Loading} />`;
   if (!workers.length) return html`<${Empty} title="No worker is connected" icon="workers"><p>Runs wait until one comes:</p><pre>aiki worker module:worker</pre><//>`;
-  return html`<div class="cards">${workers.map((worker) => html`<${Card} key=${worker.session_id} worker=${worker} />`)}</div>`;
+  const busiest = busiestOf(workers);
+  return html`<div class="cards">${workers.map((worker) => html`<${Card} key=${worker.session_id} worker=${worker} isBusiest=${worker.session_id === busiest} />`)}</div>`;
 }
 
-function Card({ worker }) {
+function Card({ worker, isBusiest }) {
   const { executing = [], versions = [], pools = [] } = worker;
-  return html`<article class="panel card worker"><header><h2>${worker.name}</h2>${pools.filter(Boolean).map((pool) => html`<span class="tag" key=${pool}>pool ${pool}</span>`)}</header>
+  return html`<article class="panel card worker"><header><h2>${worker.name}</h2>${isBusiest && html`<span class="badge is-running">busiest</span>`}${pools.filter(Boolean).map((pool) => html`<span class="tag" key=${pool}>pool ${pool}</span>`)}</header>
     <div class="load"><${Meter} value=${worker.held ?? 0} of=${worker.capacity || 1} label=${`${worker.name} holds`} /><span class="number">${count(worker.held ?? 0)} of ${count(worker.capacity ?? 0)} runs</span></div>
     <dl class="facts"><dt>Host</dt><dd>${worker.host || "–"}${worker.pid ? `, process ${worker.pid}` : ""}</dd><dt>Aiki</dt><dd>${worker.sdk || "–"}</dd>
       <dt>There for</dt><dd><${Took} from=${worker.announced_at_ms} /></dd><dt>Last heard</dt><dd>${worker.is_elsewhere ? "by another server" : html`<${Time} at=${worker.heard_at_ms} ago />`}</dd></dl>
@@ -50,10 +48,4 @@ function Executing({ line }) {
     <span class="none">${line.attempt > 1 && `attempt ${line.attempt}, `}<${Took} from=${line.since_ms} /></span>
     ${isMeasured ? html`<div class="load"><${Meter} value=${done} of=${of} label=${`${line.task} has done`} /><span class="number">${count(done)} of ${count(of)}</span></div>`
       : line.progress !== undefined && line.progress !== null && html`<code class="executing-progress">${JSON.stringify(line.progress)}</code>`}</li>`;
-}
-
-/** How much of something there is, as a bar. */
-export function Meter({ value, of, label }) {
-  const part = Math.max(0, Math.min(1, value / of));
-  return html`<div class="meter" role="meter" aria-label=${label} aria-valuemin="0" aria-valuemax=${of} aria-valuenow=${value}><i style=${{ width: `${100 * part}%` }}></i></div>`;
 }
