@@ -240,3 +240,16 @@ def test_a_run_that_somebody_waits_for_is_kept(world: World) -> None:
     assert not decide(ws, deleting(world, run_id), ws.now_ms).changed
     ws.waiters[run_id] = []
     assert decide(ws, deleting(world, run_id), ws.now_ms).changed
+
+
+def test_a_wait_that_has_been_told_that_its_run_is_gone_stays_so_when_another_is_started_under_its_id(
+    world: World,
+) -> None:
+    waiting_id, gone_id = world.running(), world.new_id()
+    world.suspend(waiting_id, child_wait(gone_id))
+    world.advance(1)
+    world.start(run_id=gone_id)
+
+    (told,) = world.unread(waiting_id)
+    assert told.error is not None
+    assert [waiter for waiter in world.waiters if waiter.target_id == gone_id] == []

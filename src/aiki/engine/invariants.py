@@ -273,12 +273,18 @@ def _settles_waits(now: Snapshot, _: Snapshot) -> Found:
         target, result = now.runs.get(waiter.target_id), results.get(waiter)
         if target is None:
             continue
-        if result is not None and target.attempt > 1:
-            continue  # as of an end that a retry has left behind, or of the last one
+        if result is not None and (target.attempt > 1 or _is_older(result, target)):
+            continue  # as of an end that a retry has left behind, or from before a run was started under a free id
         if not target.is_terminal and waiter not in waiters:
             yield waiter.run_id, f"waits for {target.id}, which does not know of it"
         if target.is_terminal and (result is None or not _tells(result, now.ends, target)):
             yield waiter.run_id, f"waits for {target.id}, which is {target.status}, without its result"
+
+
+def _is_older(result: Mail, target: RunRow) -> bool:
+    """Whether a result is that of a run which was deleted since, or says that there was none yet."""
+    is_gone = result.status is None
+    return result.at_ms < target.created_at_ms or (is_gone and result.at_ms == target.created_at_ms)
 
 
 def _tells(result: Mail, ends: Mapping[str, RunEnd], target: RunRow) -> bool:
