@@ -74,7 +74,7 @@ def test_a_workflow_a_version_a_tag_and_a_time_narrow_too(page: Page) -> None:
 def test_what_fits_nothing_says_so_and_leads_back(page: Page) -> None:
     page.goto("runs?q=nothing-like-it")
 
-    expect(page.get_by_role("heading", name="No run fits")).to_be_visible()
+    expect(page.get_by_role("heading", name="No reference or id begins with nothing-like-it")).to_be_visible()
     page.get_by_role("button", name="Show all runs").click()
     expect(_rows(page).first).to_be_visible()
 

@@ -70,9 +70,10 @@ export function errorLine(error) {
   return message ? `${errorName(error.type)}: ${message}` : errorName(error?.type);
 }
 
-/** What an error came from, in one line: where there is no room for what it came through. */
+/** What an error, or the text of one, came from, in one line: where there is no room for what it came through. */
 export function causeLine(error) {
-  return errorLine(error).replace(/^task (\S+) failed after \d+ attempts?: /, "$1: ");
+  const said = typeof error === "string" ? error.split("\n")[0] : errorLine(error);
+  return said.replace(/^task (\S+) failed after \d+ attempts?: /, "$1: ").replace(/^(\S+: )?(?:\w+\.)*NonRetryable: /, "$1");
 }
 
 function strong(text) {

@@ -5,6 +5,7 @@
 
 import { actions } from "../lib/actions.js";
 import { classes, html, useEffect, useMemo, useRef, useState } from "../lib/html.js";
+import { alike } from "../lib/alike.js";
 import { get } from "../lib/api.js";
 import { Icon } from "../lib/icons.js";
 import { setTheme, theme, THEMES, views } from "../lib/prefs.js";
@@ -40,7 +41,7 @@ function useFound(text) {
     const timer = setTimeout(async () => {
       try {
         const page = await get("v1/runs", { search: text, limit: FOUND_MAX }, { signal: own.signal });
-        setFound({ text, runs: page.runs });
+        setFound(page.runs.length ? { text, runs: page.runs } : { text, runs: await alike(text, own.signal), isAlike: true });
       } catch {
         if (!own.signal.aborted) setFound({ text, runs: [] });
       }
@@ -62,7 +63,7 @@ function Palette() {
   const items = useMemo(() => {
     const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
     const fitting = commands().filter(({ word }) => words.every((one) => word.toLowerCase().includes(one)));
-    const runs = found.runs.map((run) => ({ run: () => go(href(["runs", run.id])), group: "Runs", shown: run, word: run.id }));
+    const runs = found.runs.map((run) => ({ run: () => go(href(["runs", run.id])), group: found.isAlike ? `Nothing begins with ${found.text}. What has it behind its first words` : "Runs", shown: run, word: run.id }));
     return [...runs, ...fitting];
   }, [wanted, found]);
   const place = Math.min(at, Math.max(0, items.length - 1));
@@ -91,7 +92,7 @@ function Palette() {
             ${item.shown ? html`<${FoundRun} run=${item.shown} />` : html`<${Icon} name=${item.icon} /><span>${item.word}</span>${item.hint && html`<kbd>${item.hint}</kbd>`}`}
           </div>`;
       })}
-      ${!items.length && html`<p class="palette-none">${found.text === wanted ? "Nothing fits." : "Looking…"}</p>`}
+      ${!items.length && html`<p class="palette-none">${found.text === wanted ? `No page or action has ${wanted} in it, and no reference or run id begins with it.` : "Looking…"}</p>`}
     </div>
   </div>`;
 }

@@ -1,6 +1,6 @@
 /* Which runs are meant. The rule: the address says it all, and this is the one place that reads it. */
 
-import { ask, query } from "../../lib/router.js";
+import { ask, href, query } from "../../lib/router.js";
 import { STATUSES, TERMINAL } from "../../lib/words.js";
 
 const MINUTE = 60_000;
@@ -68,13 +68,22 @@ export function narrow(changes) {
   ask({ cursor: null, ...changes });
 }
 
+/** The address of the list narrowed by one tag more. */
+export function withTag(tag) {
+  const kept = Object.fromEntries([...query.value.keys()].filter((name) => name !== "ns" && name !== "cursor").map((name) => [name, query.value.getAll(name)]));
+  return href(["runs"], { ...kept, tag: [...new Set([...filter().tag, tag])] });
+}
+
 /** Whether anything is narrowed. */
 export function isNarrowed(given) {
   return Boolean(given.status.length || given.workflow || given.version || given.tag.length || given.parent || given.schedule
     || given.since || given.from || given.to || given.q);
 }
 
+/** What takes all of the filter away but the search. */
+export const WIDE = { status: null, workflow: null, version: null, tag: null, parent: null, schedule: null, since: null, by: null, from: null, to: null };
+
 /** Widen it to all runs. */
 export function widen() {
-  narrow({ status: null, workflow: null, version: null, tag: null, parent: null, schedule: null, since: null, by: null, from: null, to: null, q: null });
+  narrow({ ...WIDE, q: null });
 }

@@ -70,7 +70,7 @@ function Search({ value }) {
     else if (event.key === "Escape") event.target.blur();
   };
   return html`<div class="search"><${Icon} name="search" size=${14} />
-    <input id="runs-search" type="search" value=${text} onInput=${onInput} onKeyDown=${onKey} placeholder="Reference or run id" aria-label="Search by the beginning of a reference or run id"
+    <input id="runs-search" type="search" value=${text} onInput=${onInput} onKeyDown=${onKey} placeholder="Begins with: reference or run id" aria-label="Search by the beginning of a reference or run id"
       title="The beginning of a reference or of a run's id. Key: /" spellcheck=${false} autocomplete="off" /></div>`;
 }
 
@@ -93,11 +93,17 @@ function Window({ given }) {
 
 function Tags({ tags }) {
   const onKey = (event) => {
-    const wanted = event.target.value.trim();
-    if (event.key !== "Enter" || !wanted.includes(":")) return;
+    const written = event.target.value.trim();
+    if (event.key !== "Enter" || !written) return;
+    const [, name, value] = written.match(/^([^:=]+)[:=](.+)$/s) ?? [];
+    if (name === undefined) {
+      event.target.setCustomValidity(`A tag has a name and a value: write ${written.replace(/[:=]+$/, "")}:value`);
+      event.target.reportValidity();
+      return;
+    }
     event.target.value = "";
-    narrow({ tag: [...new Set([...tags, wanted])] });
+    narrow({ tag: [...new Set([...tags, `${name.trim()}:${value.trim()}`])] });
   };
-  return html`<input class="field-tag" aria-label="Tag" placeholder="tag:value ⏎" title="A tag and its value, then Enter" onKeyDown=${onKey} spellcheck=${false} autocomplete="off" />
+  return html`<input class="field-tag" aria-label="Tag" placeholder="tag:value ⏎" title="A tag and its value, then Enter" onKeyDown=${onKey} onInput=${(event) => event.target.setCustomValidity("")} spellcheck=${false} autocomplete="off" />
     ${tags.map((tag) => html`<span class="tag" key=${tag}>${tag} <button type="button" class="tag-drop" aria-label=${`Not only ${tag}`} onClick=${() => narrow({ tag: tags.filter((one) => one !== tag) })}>×</button></span>`)}`;
 }

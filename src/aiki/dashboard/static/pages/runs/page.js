@@ -2,6 +2,7 @@
 
 import { classes, html, signal, useEffect, useMemo, useState } from "../../lib/html.js";
 import { useActions } from "../../lib/actions.js";
+import { alike } from "../../lib/alike.js";
 import { get } from "../../lib/api.js";
 import { count, plural } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
@@ -12,7 +13,7 @@ import { Empty, Failed, Loading, Menu } from "../../parts/basics.js";
 import { close, show } from "../../parts/dialog.js";
 import { say } from "../../parts/toasts.js";
 import { choosing, useChoice, useRunKeys } from "./choice.js";
-import { asked, filter, isNarrowed, LIMITS, widen } from "./filter.js";
+import { asked, filter, isNarrowed, LIMITS, narrow, WIDE, widen } from "./filter.js";
 import { Chips, Fields } from "./filters.js";
 import { useHeld } from "./held.js";
 import { askAll, askMany, VERBS } from "./many.js";
@@ -50,7 +51,7 @@ export function Runs() {
   return html`<header class="head"><h1>Runs</h1><${Views} /></header>
     <${Chips} counts=${numbers} />
     <${Fields} known=${workflows.data?.versions ?? []} />
-    <div class=${classes("runs-live", list.isLoading && page && "is-stale")}><${News} ...${{ fresh, gone, show: showNew }} isMore=${fresh === runs.length} />${body({ list, page, shown, given, choice, chooser })}</div>
+    <div class=${classes(list.isLoading && page && "is-stale")}><${News} ...${{ fresh, gone, show: showNew }} isMore=${fresh === runs.length} />${body({ list, page, shown, given, choice, chooser })}</div>
     ${(choice.isAll || choice.chosen.size > 0) && html`<${Many} ...${{ shown, choice, list, numbers, given }} />`}`;
 }
 
@@ -93,6 +94,14 @@ function useFormer(data) {
 }
 
 function Nothing({ given }) {
+  const { data: near } = useResource(given.q ? `alike ${given.q} ${query.value.get("ns")}` : null, (signal) => alike(given.q, signal));
+  if (given.q) {
+    const [first] = near ?? [];
+    const isAlone = !isNarrowed({ ...given, q: "" });
+    return html`<${Empty} title=${`No reference or id begins with ${given.q}`} icon="search">
+      ${isAlone ? first && html`<p>Try <a href=${href(["runs"], { q: first.reference_id })}>${first.reference_id}</a>: searching finds beginnings.</p>` : html`<p>None of those that fit the rest of the filter.</p>`}
+      <button type="button" class="button" onClick=${isAlone ? widen : () => narrow(WIDE)}>${isAlone ? "Show all runs" : "Search all runs"}</button><//>`;
+  }
   if (isNarrowed(given) || given.cursor) {
     return html`<${Empty} title="No run fits" icon="filter"><p>Nothing that this server remembers fits all of the filter.</p>
       <button type="button" class="button" onClick=${widen}>Show all runs</button><//>`;
@@ -142,7 +151,7 @@ function Many({ shown, choice, list, numbers, given }) {
 function News({ fresh, gone, show, isMore }) {
   if (!fresh && !gone) return null;
   const said = fresh ? `${count(fresh)}${isMore ? " or more" : ""} new ${fresh === 1 ? "run" : "runs"}` : `${plural(gone, "run")} no longer here`;
-  return html`<button type="button" class="news" onClick=${show} title="The list stands still while you choose, walk or point. Key: .">${said} · show</button>`;
+  return html`<div class="news-line"><button type="button" class="news" onClick=${show} title="The list stands still while you choose, walk or point. Key: .">${said} · show</button></div>`;
 }
 
 function askView() {
