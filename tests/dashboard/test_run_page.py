@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -183,6 +184,94 @@ def test_what_does_not_fit_is_refused_with_the_servers_words(new_page: Callable[
 
     expect(page.locator(".toast")).to_contain_text("estimated_minutes")
     expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_a_failed_run_shows_its_input_first_and_of_its_traceback_the_authors_own_call(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["failed"])
+    outcome = page.get_by_label("Outcome")
+    traceback = outcome.locator(".traceback").first
+
+    assert outcome.inner_text().index("card declined") < outcome.inner_text().index("TaskFailed")
+    expect(traceback).to_contain_text("fleet.py")
+    expect(traceback).not_to_contain_text("aiki/worker")
+    traceback.get_by_role("button", name="Show all").click()
+    expect(traceback).to_contain_text("aiki/worker")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.outcome, .outcome pre')].every(box => box.scrollHeight <= box.clientHeight + 1)"
+    )
+
+
+def test_a_run_that_was_started_again_and_the_one_it_came_from_name_each_other(
+    new_page: Callable[..., Page], shop: Shop
+) -> None:
+    given = {"request": {"order_id": "order-7", "reason": "declined"}}
+    run_id = shop.start("refund", given, "1.3.0", reference_id="refund-7001")
+    shop.start("refund", given, "1.3.0", reference_id="refund-7001-2")
+    page = new_page(shop, expected="409")
+    _open(page, run_id)
+    page.get_by_role("button", name="Start again, edited").click()
+    page.get_by_label("reason").fill("cold food")
+    expect(page.get_by_label("Reference id")).to_have_value("refund-7001-3")
+    page.get_by_label("Reference id").fill("refund-7001-2")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("refund-7001-2 is the reference id of another run already")
+    expect(page.get_by_role("alert").get_by_role("link", name="another run")).to_be_visible()
+    page.get_by_label("Reference id").fill("refund-7001-3")
+    page.get_by_role("button", name="Start", exact=True).click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("refund-7001-3")
+    facts = page.locator(".run-facts")
+    expect(facts).to_contain_text("Started again fromrefund-7001")
+    facts.get_by_role("link", name="refund-7001", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("refund-7001")
+    expect(facts).to_contain_text("Started again asrefund-7001-3")
+
+
+def test_what_is_shown_of_a_server_that_is_gone_says_so_above_all_else(
+    new_page: Callable[..., Page], shop: Shop
+) -> None:
+    page = new_page(shop, expected="ERR_FAILED")
+    _open(page, shop.runs["exporting"])
+    page.route("**/v1/**", lambda route: route.abort())
+
+    expect(page.get_by_text("What is shown may be old.")).to_be_visible(timeout=30_000)
+    note, title = page.locator(".stale").bounding_box(), page.get_by_role("heading", level=1).bounding_box()
+    assert note is not None
+    assert title is not None
+    assert note["y"] < title["y"]
+
+
+def test_a_run_that_has_not_started_says_when_it_was_created(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["scheduled"])
+
+    expect(page.locator(".run-facts")).to_contain_text("Created")
+    expect(page.locator(".run-facts")).not_to_contain_text("Started")
+
+
+@pytest.mark.parametrize("width", [1280, 900, 420])
+def test_labels_of_the_axis_neither_touch_nor_are_cut(new_page: Callable[..., Page], shop: Shop, width: int) -> None:
+    page = new_page(shop, viewport={"width": width, "height": 800})
+    _open(page, shop.runs["report"], "?scale=true")
+    expect(page.locator(".timeline-axis .tick").first).to_be_visible()
+
+    for _ in range(4):
+        spans = page.evaluate(
+            "[...document.querySelectorAll('.timeline-axis .tick')].map(tick => [tick.offsetLeft, tick.offsetLeft + tick.offsetWidth])"
+        )
+        width_px = page.evaluate("document.querySelector('.timeline-axis .track').clientWidth")
+        assert all(left[1] <= right[0] for left, right in pairwise(spans)), spans
+        assert all(right <= width_px for _, right in spans)
+        page.keyboard.press("+")
+
+
+def test_a_step_whose_attempts_failed_counts_as_failed_too(page: Page, shop: Shop) -> None:
+    _open(page, shop.runs["delivering"])
+    rows = page.locator(".timeline-row")
+
+    expect(page.get_by_role("button", name=re.compile("^failed ?1$"))).to_be_visible()
+    page.get_by_role("button", name=re.compile("^failed")).click()
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("charge-card")
 
 
 def test_it_is_started_again_with_its_input_corrected(page: Page, shop: Shop) -> None:

@@ -137,6 +137,17 @@ async def test_it_is_read_only_and_leaves_the_rest_to_the_api(world: World) -> N
     assert (await world.ask("HEAD", "/")).body == b""
 
 
+def test_a_person_at_an_address_of_nothing_gets_the_page_and_a_program_does_not() -> None:
+    person = {"accept": "text/html,application/xhtml+xml", "if-none-match": "*"}
+
+    found = site().answer("/nope/deeper", person)
+    assert found is not None
+    assert (found.status, b'<base href="../">' in found.body) == (404, True)
+    assert site().answer("/nope", {"accept": "*/*"}) is None
+    assert site().answer("/v1/nope", person) is None
+    assert site().answer("/assets/nope", person) is None
+
+
 async def test_a_foreign_host_gets_no_page_either() -> None:
     async with served_world(access=Access()) as world:
         assert (await world.get("/", host="evil.example")).status == 403

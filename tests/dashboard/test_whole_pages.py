@@ -167,6 +167,45 @@ def test_a_worker_says_what_it_executes_and_how_far_that_is(page: Page) -> None:
     expect(page).to_have_url(RUN_ADDRESS)
 
 
+def test_an_address_of_nothing_says_so_in_a_browser(new_page: Callable[..., Page], shop: Shop) -> None:
+    page = new_page(shop, expected="404")
+    answer = page.goto("nope")
+
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+    page.get_by_role("link", name="All runs").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+
+
+def test_a_schedule_whose_name_is_taken_is_replaced_once_a_person_says_so(
+    new_page: Callable[..., Page], shop: Shop
+) -> None:
+    page = new_page(shop, expected="409")
+    page.goto("schedules")
+    for cron, refused in (("0 1 * * *", False), ("0 2 * * *", True)):
+        page.goto("schedules")
+        page.get_by_role("button", name="New schedule").click()
+        expect(page.get_by_label("Name")).to_be_focused()
+        page.keyboard.type("taken")
+        page.get_by_label("Cron expression").fill(cron)
+        page.get_by_label("Starts").select_option("ledger 1.0.0")
+        page.get_by_label("entries").fill("1")
+        page.get_by_role("button", name="Create", exact=True).click()
+        if refused:
+            expect(page.get_by_role("alert")).to_contain_text("taken is a schedule already, with another definition")
+            page.get_by_role("button", name="Replace it").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("taken")
+    assert "0 2 * * *" in str(shop.get("v1/schedules/taken"))
+
+
+def test_numbers_of_a_workflow_say_of_which_runs_they_are(page: Page) -> None:
+    page.goto("workflows")
+
+    expect(page.get_by_role("columnheader", name="p50 of the last 100")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Failed of all kept")).to_be_visible()
+
+
 def test_the_busiest_worker_is_the_same_on_both_pages_and_cards_keep_their_places(page: Page) -> None:
     """Busy is who holds the larger share of what it can hold, not who holds more."""
     held = {"anna": 4, "bert": 1, "cleo": 0}

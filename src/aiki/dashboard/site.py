@@ -14,6 +14,7 @@ from importlib.resources.abc import Traversable
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from aiki.dashboard.joining import joined
 
@@ -26,6 +27,7 @@ FILES_MAX: Final = 200
 DIGEST_CHARS: Final = 12
 GZIPPED_FROM_BYTES: Final = 512
 ASSETS: Final = "assets"
+NEVER_PAGES: Final = (ASSETS, "v1")  # what is asked for there is asked for by programs
 INDEX: Final = "index.html"
 STYLES: Final = "styles.css"  # all sheets, in order: nothing is drawn before they are there, so they travel as one
 ENTRY: Final = "app.js"  # with all modules that it imports
@@ -132,6 +134,9 @@ class Site:
             return None if file is None else file.answer(headers, cache=FOR_EVER)
         if first in PAGES or parts == [""]:
             return self._page(len(rest)).answer(headers, cache=ASKED_ANEW)
+        if first not in NEVER_PAGES and "text/html" in headers.get("accept", ""):  # a person, who mistyped an address
+            asked = {name: value for name, value in headers.items() if name != "if-none-match"}
+            return replace(self._page(len(rest)).answer(asked, cache=ASKED_ANEW), status=404)
         return None
 
     def _page(self, depth: int) -> _File:

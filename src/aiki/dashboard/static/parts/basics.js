@@ -1,6 +1,6 @@
 /* The small parts of every page. The rule: a colour never says alone what a word does not say beside it. */
 
-import { classes, html, useEffect, useRef, useState } from "../lib/html.js";
+import { classes, html, useLayoutEffect, useRef, useState } from "../lib/html.js";
 import { now } from "../lib/live.js";
 import { aheadMs, useKey } from "../lib/api.js";
 import { duration, relative, time, wholeTime } from "../lib/format.js";
@@ -60,6 +60,11 @@ export function Failed({ error, retry }) {
   </div>`;
 }
 
+/** That what is on the page may be old: above all of it. */
+export function Stale({ error }) {
+  return error && html`<p class="stale" role="status"><${Icon} name="stalled" size=${15} /><span><b>What is shown may be old.</b> ${error.message}</span></p>`;
+}
+
 /** Nothing, and what to do about it. */
 export function Empty({ title, icon = "runs", children }) {
   return html`<div class="state"><${Icon} name=${icon} size=${22} /><h2>${title}</h2>${children}</div>`;
@@ -81,7 +86,8 @@ export function Choice({ label, options, value, onPick }) {
 export function Menu({ label, icon = "down", items, class: more = "", children }) {
   const [isOpen, setOpen] = useState(false);
   const root = useRef(null);
-  useEffect(() => {
+  // Before the next key: whoever types on means what has just opened.
+  useLayoutEffect(() => {
     if (!isOpen) return undefined;
     root.current.querySelector("[role=menuitem]:not([disabled])")?.focus();
     const away = (event) => root.current?.contains(event.target) || setOpen(false);

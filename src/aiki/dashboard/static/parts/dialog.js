@@ -3,6 +3,9 @@
 import { html, signal, useEffect, useRef, useState } from "../lib/html.js";
 import { Icon } from "../lib/icons.js";
 
+/** Where a reader begins to write: at what must be filled in, then at what the dialog is about, then anywhere. */
+const FIRST = [".start-options input[required]", ".bare-fields :is(input, select, textarea)", "textarea", "input:not([type=checkbox])"];
+
 const open = signal(null);
 
 /** Show a dialog: `content(close)` is drawn in it. */
@@ -43,7 +46,10 @@ export function Dialogs() {
   const element = useRef(null);
   const shown = open.value;
   useEffect(() => {
-    if (shown && !element.current.open) element.current.showModal();
+    if (shown && !element.current.open) {
+      element.current.showModal();
+      FIRST.map((one) => element.current.querySelector(one)).find(Boolean)?.focus();
+    }
     if (!shown && element.current.open) element.current.close();
   }, [shown]);
   const onDown = (event) => event.target === element.current && close();

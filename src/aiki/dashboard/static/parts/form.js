@@ -12,7 +12,7 @@ const DEPTH_MAX = 4;
  *
  * @param schemaOf the schema for a choice, undefined for any value
  * @param value to begin with
- * @param act is given the choice and the value; a text that it returns says why not
+ * @param act is given the choice and the value; what it returns, a text or more, says why not
  */
 export function SchemaForm({ choices = null, chosen = "", choiceLabel = "", schemaOf, value, yes, note, act, onCancel, children }) {
   const [name, setName] = useState(chosen);
@@ -55,13 +55,13 @@ export function SchemaForm({ choices = null, chosen = "", choiceLabel = "", sche
     setProblem("");
     setBusy(true);
     const refused = await act(name, made);
-    if (typeof refused === "string") setProblem(refused);
+    if (refused && refused !== true) setProblem(refused);
     setBusy(false);
   };
   return html`<form class="schema-form" onSubmit=${submit}>
     ${note && html`<p class="none">${note}</p>`}${children}
-    ${choices && (choices.length ? html`<label>${choiceLabel}<select value=${name} onChange=${(event) => pick(event.target.value)} autofocus>${choices.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>`
-      : html`<label>${choiceLabel}<input required value=${name} onInput=${(event) => setName(event.target.value)} autofocus /></label>`)}
+    ${choices && (choices.length ? html`<label>${choiceLabel}<select value=${name} onChange=${(event) => pick(event.target.value)}>${choices.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>`
+      : html`<label>${choiceLabel}<input required value=${name} onInput=${(event) => setName(event.target.value)} /></label>`)}
     ${isJson ? html`<label>Value, as JSON<textarea rows=${Math.min(18, Math.max(4, text.split("\n").length + 1))} class="code" spellcheck=${false} value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>`
       : html`<${Field} key=${name} schema=${schema} root=${schema} value=${given} onChange=${setGiven} depth=${0} />`}
     ${problem && html`<p class="form-problem" role="alert">${problem}</p>`}

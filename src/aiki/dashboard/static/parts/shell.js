@@ -37,7 +37,7 @@ export function Shell() {
 function content(found) {
   if (isKeyWanted.value) return html`<${KeyForm} />`;
   if (!found) {
-    return html`<${Empty} title="There is no such page" icon="search"><p>The address may be cut short.</p><a class="button" href=${href(["runs"])}>All runs</a><//>`;
+    return html`<${Empty} title="There is nothing here" icon="search"><p>The address may be cut short, or mistyped.</p><a class="button" href=${href(["runs"])}>All runs</a><//>`;
   }
   return found.id === null ? html`<${found.page} key=${found.name} />` : html`<${found.one} key=${found.id} id=${found.id} />`;
 }

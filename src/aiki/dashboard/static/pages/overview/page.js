@@ -8,7 +8,7 @@ import { useResource } from "../../lib/resource.js";
 import { ask, href, query } from "../../lib/router.js";
 import { causeLine } from "../../lib/words.js";
 import { busiestFirst, loadOf } from "../../lib/workers.js";
-import { Badge, Choice, Failed, Loading, Meter, serverNow, Time } from "../../parts/basics.js";
+import { Badge, Choice, Failed, Loading, Meter, serverNow, Stale, Time } from "../../parts/basics.js";
 import { Columns, Line } from "../../parts/chart.js";
 
 const EVERY_MS = 3_000;
@@ -28,12 +28,11 @@ export function Overview() {
   const stats = useResource(`stats ${name} ${ns}`, (signal) => get("v1/stats", { window_ms: windowMs, buckets }, { signal }), { every: EVERY_MS });
   const needy = useResource(`needy ${name} ${ns}`, (signal) => needing(windowMs, signal), { every: EVERY_MS });
   const workers = useResource(`workers ${ns}`, (signal) => get("v1/workers", {}, { signal }), { every: EVERY_MS });
-  return html`<header class="head"><h1>Overview</h1>
+  return html`${stats.data && html`<${Stale} error=${stats.error} />`}<header class="head"><h1>Overview</h1>
       <${Choice} label="Window" options=${Object.entries(WINDOWS).map(([key, [word]]) => [key, word])} value=${name} onPick=${(picked) => ask({ window: picked })} /></header>
     <${Needy} needy=${needy.data} unserved=${unserved(stats.data, workers.data)} name=${name} />
     ${!stats.data ? (stats.error ? html`<${Failed} error=${stats.error} retry=${stats.refresh} />` : html`<${Loading} lines=${10} />`)
-      : html`${stats.error && html`<p class="stale-note" role="status">What is shown may be old: ${stats.error.message}</p>`}
-        <${Whole} stats=${stats.data} name=${name} workers=${workers.data?.workers ?? null} />`}`;
+      : html`<${Whole} stats=${stats.data} name=${name} workers=${workers.data?.workers ?? null} />`}`;
 }
 
 async function needing(windowMs, signal) {

@@ -13,9 +13,12 @@ import { TERMINAL } from "../../lib/words.js";
 import { Menu, serverNow } from "../../parts/basics.js";
 import { close, confirm, show } from "../../parts/dialog.js";
 import { SchemaForm } from "../../parts/form.js";
-import { attempt } from "../../parts/toasts.js";
+import { attempt, say } from "../../parts/toasts.js";
+import { refusalOf } from "../workflows/start.js";
 
-const SUSPENDED = new Set(["sleeping", "awaiting_event", "awaiting_child", "awaiting_retry", "scheduled"]);
+/** The tag of a run that was started again: the id of the run that it was started from. */
+export const AGAIN = "again";
+const GUESSES_MAX = 20;
 
 const open = (run) => !TERMINAL.has(run.status);
 
@@ -96,16 +99,33 @@ async function askEvent(run, refresh) {
     }} />`, { wide: true });
 }
 
+/** A reference id like that of a run, which no run of its workflow has yet: `refund-4869-2`. */
+async function freeReference(run) {
+  if (!run.reference_id) return "";
+  const [, stem, number] = (run.tags?.[AGAIN] && run.reference_id.match(/^(.+)-(\d+)$/)) || [null, run.reference_id, 1];
+  for (let next = Number(number) + 1; next <= Number(number) + GUESSES_MAX; next++) {
+    const { runs } = await get("v1/runs", { workflow: run.workflow, reference_id: `${stem}-${next}`, limit: 1 });
+    if (!runs.length) return `${stem}-${next}`;
+  }
+  return "";
+}
+
 async function askAgain(run) {
-  const { input_schema: schema } = await versionOf(run);
+  const [{ input_schema: schema }, guess] = await Promise.all([versionOf(run), freeReference(run).catch(() => "")]);
+  const runId = newId(); // the same for each try, so that none starts two
+  let reference = guess;
   show(`Start ${run.workflow} ${run.version} again`, () => html`<${SchemaForm} schemaOf=${() => schema} value=${run.input} yes="Start" onCancel=${close}
-    note="A new run, with this input. The reference id stays with the run that has it."
+    note=${`This starts a new run with the input below; ${run.reference_id ?? "the old run"} stays as it is.`}
     act=${async (_name, input) => {
-      const body = { workflow: run.workflow, version: run.version, input, run_id: newId(), options: { tags: run.tags ?? {}, pool: run.pool ?? "", priority: run.priority ?? 0 } };
-      await attempt(async () => {
-        const started = await post("v1/runs", body);
+      const options = { tags: { ...run.tags, [AGAIN]: run.id }, pool: run.pool ?? "", priority: run.priority ?? 0, reference_id: reference.trim() || null };
+      try {
+        const started = await post("v1/runs", { workflow: run.workflow, version: run.version, input, run_id: runId, options });
+        say("Started");
         close();
         go(href(["runs", started.run_id]));
-      }, "Started");
-    }} />`, { wide: true });
+        return null;
+      } catch (error) {
+        return refusalOf(error, reference.trim());
+      }
+    }}><label>Reference id <span class="optional">of the new run, optional</span><input name="reference" maxlength="200" defaultValue=${guess} onInput=${(event) => { reference = event.target.value; }} /></label><//>`, { wide: true });
 }

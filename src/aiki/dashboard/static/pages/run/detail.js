@@ -11,7 +11,7 @@ import { Json } from "../../parts/json.js";
 import { KINDS, nameOf, saidOf, triesOf } from "./steps.js";
 
 export function Detail({ step, run, onClose }) {
-  if (!step) return html`<aside class="detail panel" aria-label="Outcome"><${Outcome} run=${run} /></aside>`;
+  if (!step) return html`<aside class="detail outcome panel" aria-label="Outcome"><${Outcome} run=${run} /></aside>`;
   const { entry, result, wait, executing } = step;
   const last = result ?? entry;
   const value = result?.result ?? (step.kind === "child" ? undefined : entry?.result);
@@ -59,14 +59,16 @@ function Tries({ step, attempts }) {
     <li key=${one.attempt} class=${`is-${one.outcome}`}><b>${one.attempt}</b><span>${one.error || wordOf(one.outcome)}</span><time title=${wholeTime(one.from)}>${exactTime(one.from)}</time><span class="number">${duration((one.to ?? serverNow()) - one.from)}</span></li>`)}</ol>`;
 }
 
-/** Input, output and error of the run itself. */
+/** Input, output and error of the run itself; of one that failed, first what it was given. */
 export function Outcome({ run }) {
+  const input = html`<h3>Input</h3><${Json} value=${run.input} label="the input" />`;
   return html`<div class="detail-body">
+    ${run.error && input}
     ${run.error && html`<h3>Error</h3><${Failure} error=${run.error} />`}
     ${run.output !== undefined && html`<h3>Output</h3><${Json} value=${run.output} label="the output" />`}
     ${run.executing?.length > 0 && html`<h3>Now</h3>${run.executing.map((task) => html`<p key=${task.task}><b>${task.task}</b> <span class="none">attempt ${task.attempt}, for ${duration(serverNow() - task.since_ms)}</span></p>
       ${task.progress !== undefined && html`<${Json} value=${task.progress} label="the progress" />`}`)}`}
-    <h3>Input</h3><${Json} value=${run.input} label="the input" />
+    ${!run.error && input}
   </div>`;
 }
 

@@ -8,8 +8,8 @@ import { useKeys } from "../../lib/keys.js";
 import { useResource } from "../../lib/resource.js";
 import { ask, go, href, query } from "../../lib/router.js";
 import { why, wordOf } from "../../lib/words.js";
-import { Badge, Copy, Empty, Failed, Loading, serverNow, Time, Took } from "../../parts/basics.js";
-import { Actions } from "./actions.js";
+import { Badge, Copy, Empty, Failed, Loading, serverNow, Stale, Time, Took } from "../../parts/basics.js";
+import { Actions, AGAIN } from "./actions.js";
 import { Detail } from "./detail.js";
 import { useJournal } from "./journal.js";
 import { stepsOf } from "./steps.js";
@@ -19,6 +19,7 @@ import { Timeline } from "./timeline.js";
 const EXECUTING_EVERY_MS = 2_000;
 const ATTEMPTS_SHOWN = 100;
 const WORKERS_SHOWN = 3;
+const AGAIN_SHOWN = 5;
 
 export function Run({ id }) {
   const isConcerned = (run) => run.id === id;
@@ -56,17 +57,16 @@ function Attempts({ run, attempt }) {
 
 function Head({ run, moves, refresh, error }) {
   const workers = [...new Set(moves.map((move) => move.worker).filter(Boolean))];
-  return html`<header class="run-head">
+  return html`<${Stale} error=${error} /><header class="run-head">
     <nav class="crumbs" aria-label="Where this is"><a href=${href(["runs"])}>Runs</a><${Icon} name="chevron" size=${11} />
       ${run.parent_id && html`<a href=${href(["runs", run.parent_id])}>parent …${shortId(run.parent_id)}</a><${Icon} name="chevron" size=${11} />`}
       <${Copy} text=${run.id} what="the run's id"><code>${run.id}</code><//></nav>
     <div class="run-title"><h1>${run.reference_id ?? run.workflow}</h1><${Badge} status=${run.status} large />${run.cancel_requested && !run.finished_at_ms && html`<span class="badge is-cancelled">cancellation asked</span>`}
       <${Actions} run=${run} refresh=${refresh} /></div>
     <p class="run-why is-${run.status}">It ${why(run, serverNow(), moves)}.</p>
-    ${error && html`<p class="stale-note" role="status">What is shown may be old: ${error.message}</p>`}
     <dl class="run-facts">
       <div><dt>Workflow</dt><dd><a href=${href(["runs"], { workflow: run.workflow })}>${run.workflow}</a> <span class="version">${run.version}</span></dd></div>
-      <div><dt>Started</dt><dd><${Time} at=${run.started_at_ms ?? run.created_at_ms} /></dd></div>
+      <div><dt>${run.started_at_ms ? "Started" : "Created"}</dt><dd><${Time} at=${run.started_at_ms ?? run.created_at_ms} /></dd></div>
       <div><dt>${run.finished_at_ms ? "Took" : "For"}</dt><dd><${Took} from=${run.started_at_ms ?? run.created_at_ms} to=${run.finished_at_ms} /></dd></div>
       ${(run.attempt ?? 1) > 1 && html`<div><dt>Attempt</dt><dd>${count(run.attempt)}</dd></div>`}
       ${(run.chapter ?? 1) > 1 && html`<div><dt>Chapter</dt><dd>${count(run.chapter)}</dd></div>`}
@@ -74,9 +74,21 @@ function Head({ run, moves, refresh, error }) {
       ${workers.length > 0 && html`<div><dt>${run.finished_at_ms ? "Done by" : "Worker"}</dt><dd title=${workers.join(", ")}>${workers.slice(-WORKERS_SHOWN).join(" → ")}</dd></div>`}
       ${run.pool && html`<div><dt>Pool</dt><dd>${run.pool}</dd></div>`}
       ${run.priority ? html`<div><dt>Priority</dt><dd>${run.priority}</dd></div>` : null}
-      ${Object.entries(run.tags ?? {}).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><a href=${href(["runs"], { tag: `${name}:${value}` })}>${value}</a></dd></div>`)}
+      ${run.schedule && html`<div><dt>Started by schedule</dt><dd><a href=${href(["schedules", run.schedule])}>${run.schedule}</a></dd></div>`}
+      <${Again} run=${run} />
+      ${Object.entries(run.tags ?? {}).filter(([name]) => name !== AGAIN).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><a href=${href(["runs"], { tag: `${name}:${value}` })}>${value}</a></dd></div>`)}
     </dl>
   </header>`;
+}
+
+/** Which run it was started again from, and as which it was. */
+function Again({ run }) {
+  const from = run.tags?.[AGAIN];
+  const origin = useResource(from ? `origin ${from}` : null, (signal) => get(`v1/runs/${encodeURIComponent(from)}`, {}, { signal }));
+  const after = useResource(`again ${run.id}`, (signal) => get("v1/runs", { tag: `${AGAIN}:${run.id}`, limit: AGAIN_SHOWN }, { signal }));
+  const link = (one) => html`<a href=${href(["runs", one.id])}>${one.reference_id ?? `…${shortId(one.id)}`}</a>`;
+  return html`${from && html`<div><dt>Started again from</dt><dd>${origin.error ? html`${from} <span class="none">(not here any more)</span>` : link(origin.data ?? { id: from })}</dd></div>`}
+    ${after.data?.runs.length > 0 && html`<div><dt>Started again as</dt><dd>${after.data.runs.map((one, place) => html`${place > 0 && ", "}${link(one)}`)}</dd></div>`}`;
 }
 
 const TABS = [["timeline", "Timeline"], ["journal", "Journal"], ["data", "Data"], ["messages", "Messages"], ["children", "Children"], ["history", "History"]];

@@ -142,6 +142,11 @@ export function triesOf({ entry, wait, executing, outcome }) {
   return executing && told.length ? [...told, { attempt: executing.attempt, from: executing.since_ms, to: null, outcome: "running" }] : told;
 }
 
+/** Whether it failed, or an attempt of it did. */
+export function hasFailed(step) {
+  return step.outcome === "failed" || Boolean(step.wait?.error) || triesOf(step).some((one) => one.outcome === "failed");
+}
+
 /** The statuses of a run over time: `[{status, from, to, move}]`, the last to `until`. */
 export function segmentsOf(moves, until) {
   return moves.map((move, place) => ({ status: move.new, from: move.at_ms, to: moves[place + 1]?.at_ms ?? until, move }));

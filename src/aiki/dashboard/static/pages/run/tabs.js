@@ -74,7 +74,7 @@ function Whole({ entry }) {
   const { key, result, error, seq, at_ms: at, label, ...rest } = entry;
   return html`<article class="journal-whole panel is-${outcome(entry)}"><header><span class="journal-seq">${count(seq)}</span><${Icon} name=${KINDS[kindOf(entry)]?.[1]} size=${14} />
       <code>${label || key.address || key.kind}</code><time title=${wholeTime(at)}>${exactTime(at)}</time></header>
-    ${error && html`<${Failure} error=${error} open=${false} />`}
+    ${error && html`<${Failure} error=${error} />`}
     ${result !== undefined && html`<${Json} value=${result} label="the result" />`}
     <details><summary>As it is stored</summary><${Json} value=${{ key, ...rest }} label="the entry" /></details></article>`;
 }

@@ -3,7 +3,7 @@
  * waiting; all of it can be reached with the keyboard.
  */
 
-import { classes, html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
+import { classes, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../lib/html.js";
 import { count, duration, exactTime, ticks } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { useKeys } from "../../lib/keys.js";
@@ -12,10 +12,12 @@ import { moveWords, TERMINAL, wordOf } from "../../lib/words.js";
 import { Choice, Empty, serverNow } from "../../parts/basics.js";
 import { Virtual } from "../../parts/virtual.js";
 import { squeezed, straight } from "./scale.js";
-import { KINDS, nameOf, saidOf, segmentsOf, triesOf } from "./steps.js";
+import { hasFailed, KINDS, nameOf, saidOf, segmentsOf, triesOf } from "./steps.js";
 
 const ROW_PX = 28;
 const NARROW_PX = 860;
+const LETTER_PX = 7; // of an axis label, at most
+const LABEL_GAP_PX = 10;
 const ZOOM_MOST = 1 / 5_000;
 const END = 1.01; // a little beyond the end, so that it is seen
 const SQUEEZE_BELOW = 0.08; // of the time is work: then the rest is squeezed at first
@@ -57,7 +59,7 @@ export function Timeline({ run, steps, moves, isLoading, chosen, onChoose }) {
       <div class="search"><${Icon} name="search" size=${13} /><input id="step-name" type="search" placeholder="Find a step" aria-label="Find a step by name" value=${text}
         onInput=${(event) => ask({ "step-name": event.target.value })} spellcheck=${false} /></div>
       <button type="button" class="chip is-failed" aria-pressed=${isFailedOnly} onClick=${() => ask({ "step-only": isFailedOnly ? null : "failed" })}>
-        <${Icon} name="failed" size=${12} />failed<span class="chip-count">${count(steps.filter((one) => one.outcome === "failed").length)}</span></button>
+        <${Icon} name="failed" size=${12} />failed<span class="chip-count">${count(steps.filter(hasFailed).length)}</span></button>
       <span class="timeline-count">${isLoading ? `${count(steps.length)} steps so far…` : shown.length === steps.length ? "" : `${count(shown.length)} of ${count(steps.length)}`}</span>
       <${Choice} label="Scale" value=${mode} onPick=${(picked) => ask({ scale: picked })} options=${[["squeezed", "Squeezed"], ["true", "True time"]]} />
       <span class="timeline-zoom"><button type="button" class="bare" aria-label="Zoom out" onClick=${() => zoom(2)}><${Icon} name="minus" size=${14} /></button>
@@ -76,7 +78,7 @@ function usualScale(steps, from, until) {
 
 function fitting(steps, text, isFailedOnly) {
   const wanted = text.toLowerCase();
-  return steps.filter((step) => (!isFailedOnly || step.outcome === "failed") && (!wanted || step.label.toLowerCase().includes(wanted)));
+  return steps.filter((step) => (!isFailedOnly || hasFailed(step)) && (!wanted || step.label.toLowerCase().includes(wanted)));
 }
 
 function momentsOf(steps, moves) {
@@ -145,13 +147,18 @@ function Axis({ scale, view, x }) {
   const [low, high] = [scale.moment(view[0]), scale.moment(Math.min(1, view[1]))];
   const marks = scale.gaps.length ? scale.gaps.map((gap) => [(gap.from + gap.to) / 2, `⋯ ${duration(gap.ms)} ⋯`]).filter(([ms]) => ms > low && ms < high)
     : ticks(low - scale.from, high - low, innerWidth > NARROW_PX ? 7 : 3).map(([offset, word]) => [scale.from + offset, word]);
-  let last = -Infinity;
-  const drawn = marks.filter(([ms]) => {
-    const isFree = x(ms) - last > 9 && x(ms) < (scale.gaps.length ? 97 : 88);
-    if (isFree) last = x(ms);
-    return isFree;
+  const track = useRef(null);
+  const [width, setWidth] = useState(0);
+  useLayoutEffect(() => setWidth(track.current.clientWidth));
+  let free = 0; // the left of the next label, in pixels
+  const drawn = marks.filter(([ms, word]) => {
+    const wide = word.length * LETTER_PX + LABEL_GAP_PX;
+    const left = (x(ms) / 100) * width - (scale.gaps.length ? wide / 2 : 0);
+    const fits = left >= free && left + wide <= width;
+    if (fits) free = left + wide;
+    return fits;
   });
-  return html`<div class="timeline-axis"><span class="timeline-label">${exactTime(low)}</span><div class="track">${drawn.map(([ms, word]) => html`<span key=${ms} class=${classes("tick", scale.gaps.length && "tick-gap")}
+  return html`<div class="timeline-axis"><span class="timeline-label">${exactTime(low)}</span><div class="track" ref=${track}>${drawn.map(([ms, word]) => html`<span key=${ms} class=${classes("tick", scale.gaps.length && "tick-gap")}
     style=${{ left: `${x(ms)}%` }}>${word}</span>`)}</div><span class="timeline-said">Took</span></div>`;
 }
 
@@ -192,6 +199,6 @@ function Row({ step, x, until, isChosen, onChoose }) {
       ${tries.map((one) => html`<i key=${one.attempt} class=${`bar is-${one.outcome}`} style=${{ left: `${x(one.from)}%`, width: `${x(one.to ?? until) - x(one.from)}%` }}
         title=${`attempt ${one.attempt}, ${duration((one.to ?? until) - one.from)}${one.error ? `: ${one.error}` : ""}`}></i>`)}
     </div>
-    <span class="timeline-said">${attempts > 1 && html`<em title=${`${attempts} attempts`}>×${count(attempts)}</em>`}${due && due > until ? html`<span title=${`for ${span} so far`}>${duration(due - until)} left</span>` : span}</span>
+    <span class="timeline-said">${attempts > 1 && html`<em title=${`${attempts} attempts`}>×${count(attempts)}</em>`}${due && due > until && !step.executing ? html`<span title=${`for ${span} so far`}>${duration(due - until)} left</span>` : span}</span>
   </div>`;
 }

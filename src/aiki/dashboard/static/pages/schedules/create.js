@@ -1,4 +1,4 @@
-/* Making a schedule. The rule: a name that is taken is not replaced from here. */
+/* Making a schedule. The rule: a name that is taken is replaced only once a person has said so. */
 
 import { html, useRef, useState } from "../../lib/html.js";
 import { get, send } from "../../lib/api.js";
@@ -28,20 +28,25 @@ function Form({ versions, done }) {
   const [kind, setKind] = useState("cron");
   const nameOf = (one) => `${one.workflow} ${one.version}`;
   const written = (name) => fields.current.elements.namedItem(name)?.value.trim() ?? "";
-  const make = async (chosen, input) => {
+  const make = async (chosen, input, onChange = "error") => {
     const version = versions.find((one) => nameOf(one) === chosen);
     try {
       const timing = kind === "cron" ? { cron: written("cron"), timezone: written("timezone") || "UTC" } : { every_ms: msOf(written("every"), "Every") };
       const name = written("name");
       await send("PUT", `v1/schedules/${encodeURIComponent(name)}`, { workflow: version.workflow, version: version.version, input, ...timing,
-        overlap: written("overlap"), catch_up: written("catch_up"), on_change: "error" });
+        overlap: written("overlap"), catch_up: written("catch_up"), on_change: onChange });
       say(`${name} is scheduled`);
       close();
       done();
       go(href(["schedules", name]));
       return null;
     } catch (error) {
-      return error.message;
+      if (error.code !== "schedule_conflict") return error.message;
+      const replace = async () => {
+        const refused = await make(chosen, input, "replace");
+        if (refused) say(refused, { kind: "failed" });
+      };
+      return html`<b>${written("name")}</b> is a schedule already, with another definition. <button type="button" class="button small danger" onClick=${replace}>Replace it</button>`;
     }
   };
   return html`<${SchemaForm} choices=${versions.map(nameOf)} chosen=${nameOf(versions[0])} choiceLabel="Starts" schemaOf=${(name) => versions.find((one) => nameOf(one) === name)?.input_schema} yes="Create" onCancel=${close} act=${make}>

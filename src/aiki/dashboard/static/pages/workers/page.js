@@ -6,7 +6,7 @@ import { count, plural, shortId } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { href, query } from "../../lib/router.js";
 import { busiestOf } from "../../lib/workers.js";
-import { Empty, Failed, Loading, Meter, Time, Took } from "../../parts/basics.js";
+import { Empty, Failed, Loading, Meter, Stale, Time, Took } from "../../parts/basics.js";
 
 const EVERY_MS = 1_500;
 const EXECUTING_SHOWN = 12;
@@ -16,7 +16,7 @@ export function Workers() {
   const list = useResource(`workers ${query.value.get("ns")}`, (signal) => get("v1/workers", {}, { signal }), { every: EVERY_MS });
   const workers = [...(list.data?.workers ?? [])].sort((one, other) => (one.name < other.name || (one.name === other.name && one.session_id < other.session_id) ? -1 : 1));
   const held = workers.reduce((sum, worker) => sum + (worker.held ?? 0), 0);
-  return html`<header class="head"><h1>Workers</h1>${workers.length > 0 && html`<span class="none">${plural(workers.length, "session")}, ${plural(held, "run")} held${list.data.has_more ? ", and more than are shown" : ""}</span>`}</header>
+  return html`${list.data && html`<${Stale} error=${list.error} />`}<header class="head"><h1>Workers</h1>${workers.length > 0 && html`<span class="none">${plural(workers.length, "session")}, ${plural(held, "run")} held${list.data.has_more ? ", and more than are shown" : ""}</span>`}</header>
     ${body(list, workers)}`;
 }
 

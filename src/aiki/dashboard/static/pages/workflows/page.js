@@ -27,8 +27,8 @@ export function Workflows() {
   if (!list.data) return html`<header class="head"><h1>Workflows</h1></header>${list.error ? html`<${Failed} error=${list.error} retry=${list.refresh} />` : html`<${Loading} />`}`;
   if (name !== null) return one ? html`<${One} key=${name} workflow=${one} />` : html`<${Empty} title="There is no such workflow" icon="workflows"><p>No worker has announced ${name}, and it has no runs.</p><a class="button" href=${href(["workflows"])}>All workflows</a><//>`;
   return html`<header class="head"><h1>Workflows</h1></header>
-    ${grouped.length ? html`<div class="panel"><table class="plain stacked workflows"><thead><tr><th>Workflow</th><th>Versions</th><th class="cell-number">Open</th><th class="cell-number">Ended</th><th class="cell-number">Failed</th>
-        <th class="cell-number">p50</th><th class="cell-number">p95</th><th>Last runs</th><th>Served by</th><th></th></tr></thead>
+    ${grouped.length ? html`<div class="panel"><table class="plain stacked workflows"><thead><tr><th>Workflow</th><th>Versions</th><th class="cell-number">Open</th><th class="cell-number">Ended</th><th class="cell-number" title="Of all that ended and are kept">Failed <small>of all kept</small></th>
+        <th class="cell-number" title="Half of the last runs took no longer">p50 <small>of the last ${LAST_RUNS}</small></th><th class="cell-number" title="Of 20 of the last runs, 19 took no longer">p95 <small>of the last ${LAST_RUNS}</small></th><th>Last runs</th><th>Served by</th><th></th></tr></thead>
       <tbody>${grouped.map((workflow) => html`<${Row} key=${workflow.name} workflow=${workflow} />`)}</tbody></table></div>`
       : html`<${Empty} title="No workflow is known yet" icon="workflows"><p>A worker announces what it serves:</p><pre>aiki worker module:worker</pre><//>`}`;
 }
@@ -97,7 +97,7 @@ function Version({ version, isOpen }) {
   return html`<article class="panel card"><header><h2>${version.version}</h2>${STATUSES.filter((status) => runs[status]).map((status) => html`<a key=${status} class=${`chip is-${status}`}
       href=${href(["runs"], { workflow: version.workflow, version: version.version, status })}><${Icon} name=${status} size=${13} />${wordOf(status)} <span class="chip-count">${count(runs[status])}</span></a>`)}</header>
     ${warnings.map((warning) => html`<p class="warning is-stalled" key=${warning}><${Icon} name="stalled" size=${14} />${warning}</p>`)}
-    <dl class="numbers"><div><dt>Failed</dt><dd>${percent(rate)}</dd></div><div><dt>p50</dt><dd><${Took} ms=${took.p50} number=${took.number} /></dd></div><div><dt>p95</dt><dd><${Took} ms=${took.p95} number=${took.number} /></dd></div>
+    <dl class="numbers"><div><dt>Failed, of all kept</dt><dd>${percent(rate)}</dd></div><div><dt>p50 of the last ${LAST_RUNS}</dt><dd><${Took} ms=${took.p50} number=${took.number} /></dd></div><div><dt>p95 of the last ${LAST_RUNS}</dt><dd><${Took} ms=${took.p95} number=${took.number} /></dd></div>
       <div><dt>Last runs</dt><dd>${took.last.length ? html`<${Spark} runs=${took.last} />` : "–"}</dd></div>
       <div><dt>Served by</dt><dd>${servedBy([version])}</dd></div><div><dt>Announced</dt><dd><${Time} at=${version.announced_at_ms} ago /></dd></div></dl>
     ${schemas.map(([title, schema]) => html`<details key=${title} open=${isOpen && title === "Input"}><summary>${title}</summary><div class="schema"><${Json} value=${schema} label=${title} /></div></details>`)}

@@ -28,6 +28,12 @@ function tagsOf(text) {
   }));
 }
 
+/** Why a start was refused, for people: with the run in whose way it is. */
+export function refusalOf(error, reference) {
+  if (error.code !== "reference_conflict") return error.message;
+  return html`<b>${reference}</b> is the reference id of <a href=${href(["runs", error.facts.run_id])} onClick=${close}>another run</a> already, which has another input. Choose another reference id, or open that run.`;
+}
+
 /** Ask for the input of a new run of one of these versions, the newest first. */
 export function askStart(workflow, versions) {
   show(`Start ${workflow}`, () => html`<${StartForm} ...${{ workflow, versions }} />`, { wide: true });
@@ -47,7 +53,7 @@ function StartForm({ workflow, versions }) {
       return null;
     } catch (error) {
       runId.current = newId();
-      return error.message;
+      return refusalOf(error, written("reference").trim());
     }
   };
   return html`<${SchemaForm} choices=${versions.map((one) => one.version)} chosen=${versions[0].version} choiceLabel="Version" schemaOf=${(version) => versions.find((one) => one.version === version)?.input_schema}
