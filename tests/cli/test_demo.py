@@ -141,7 +141,7 @@ def test_without_a_folder_to_write_to_it_says_in_one_line_what_to_do() -> None:
         ["sh", "-c", f"ulimit -f 0; {shell.SCRIPTS / 'aiki'} demo"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 
@@ -182,7 +182,7 @@ def test_a_shop_is_kept_open_until_ctrl_c(tmp_path: Path) -> None:
         url = shop.wait_for(r"Look around: (http://\S+)")
         found = aiki_json("workers", "list", url=url)["workers"]
         shop.process.send_signal(signal.SIGINT)
-        status = shop.process.wait(timeout=30)
+        status = shop.process.wait(timeout=60)
         said = shop.output
 
     assert url.startswith("http://localhost:")

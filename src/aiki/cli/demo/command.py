@@ -30,7 +30,7 @@ from aiki.clock import SystemClock
 __all__ = ["demo"]
 
 FLAG: Final = Parameter(negative=())
-DEMO_S_MAX: Final = 29.0
+DEMO_S_MAX: Final = 90.0
 PORT: Final = 9850
 TUTORIAL: Final = Path("docs/tutorial/1-first-workflow.md")
 FLEET: Final = (
