@@ -44,16 +44,24 @@ function Confirm({ text, yes, act, isDanger, reason }) {
 /** Where dialogs appear. */
 export function Dialogs() {
   const element = useRef(null);
+  const isOurs = useRef(false); // that it closes is told late, when the next one may be there already
   const shown = open.value;
   useEffect(() => {
     if (shown && !element.current.open) {
       element.current.showModal();
       FIRST.map((one) => element.current.querySelector(one)).find(Boolean)?.focus();
     }
-    if (!shown && element.current.open) element.current.close();
+    if (!shown && element.current.open) {
+      isOurs.current = true;
+      element.current.close();
+    }
   }, [shown]);
   const onDown = (event) => event.target === element.current && close();
-  return html`<dialog ref=${element} class=${shown?.wide ? "wide" : ""} aria-labelledby="dialog-title" onClose=${close} onPointerDown=${onDown}>
+  const onClose = () => {
+    if (!isOurs.current) close();
+    isOurs.current = false;
+  };
+  return html`<dialog ref=${element} class=${shown?.wide ? "wide" : ""} aria-labelledby="dialog-title" onClose=${onClose} onPointerDown=${onDown}>
     ${shown && html`<div class="dialog">
       <header><h2 id="dialog-title">${shown.title}</h2><button type="button" class="bare" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
       ${shown.content(close)}

@@ -1,6 +1,6 @@
 /*
  * The command palette. The rule: whatever can be reached by the mouse can be reached from here with a few letters: pages,
- * saved views, what this page can do, workflows, and any run by the beginning of its id or reference.
+ * saved views, what this page can do, statuses, workflows, schedules, workers, and any run by the beginning of its id or reference.
  */
 
 import { actions } from "../lib/actions.js";
@@ -10,7 +10,10 @@ import { get } from "../lib/api.js";
 import { Icon } from "../lib/icons.js";
 import { setTheme, theme, THEMES, views } from "../lib/prefs.js";
 import { go, href } from "../lib/router.js";
+import { STATUSES, wordOf } from "../lib/words.js";
 import { PAGES } from "../pages/index.js";
+import { group } from "../pages/workflows/page.js";
+import { askStart } from "../pages/workflows/start.js";
 import { Badge } from "./basics.js";
 import { close, show } from "./dialog.js";
 
@@ -31,6 +34,23 @@ function commands() {
     ...THEMES.filter((one) => one !== theme.value).map((one) => ({ word: `Theme: ${one}`, icon: one === "dark" ? "moon" : one === "light" ? "sun" : "system",
       group: "Appearance", run: () => setTheme(one) })),
   ];
+}
+
+/** What is found only by whoever types: statuses, and what the server knows by name, asked for once. */
+function usePlaces() {
+  const [named, setNamed] = useState([]);
+  useEffect(() => {
+    const own = new AbortController();
+    const ask = (path, made) => get(path, {}, { signal: own.signal }).then((answer) => own.signal.aborted || setNamed((old) => [...old, ...made(answer)])).catch(() => null);
+    ask("v1/workflows", ({ versions = [] }) => group(versions).flatMap(({ name, versions: own }) => [
+      { word: name, icon: "workflows", group: "Workflows", run: () => go(href(["workflows"], { name })) },
+      { word: `Start ${name}`, icon: "play", group: "Workflows", run: () => askStart(name, own) }]));
+    ask("v1/schedules", ({ schedules = [] }) => schedules.map(({ name }) => ({ word: name, icon: "schedules", group: "Schedules", run: () => go(href(["schedules", name])) })));
+    ask("v1/workers", ({ workers = [] }) => [...new Set(workers.map(({ name }) => name))].map((name) => ({ word: name, icon: "workers", group: "Workers", run: () => go(href(["workers"])) })));
+    return () => own.abort();
+  }, []);
+  const statuses = STATUSES.map((status) => ({ word: `Runs: ${wordOf(status)}`, icon: status, group: "Runs by status", run: () => go(href(["runs"], { status })) }));
+  return [...statuses, ...[...named].sort((one, other) => (one.group < other.group ? -1 : one.group > other.group ? 1 : 0))];
 }
 
 function useFound(text) {
@@ -60,12 +80,15 @@ function Palette() {
   const list = useRef(null);
   const wanted = text.trim();
   const found = useFound(wanted);
+  const places = usePlaces();
   const items = useMemo(() => {
     const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
-    const fitting = commands().filter(({ word }) => words.every((one) => word.toLowerCase().includes(one)));
+    const offered = commands();
+    const taken = new Set(offered.map(({ word }) => word));
+    const fitting = [...offered, ...(words.length ? places.filter(({ word }) => !taken.has(word)) : [])].filter(({ word }) => words.every((one) => word.toLowerCase().includes(one)));
     const runs = found.runs.map((run) => ({ run: () => go(href(["runs", run.id])), group: found.isAlike ? `Nothing begins with ${found.text}. What has it behind its first words` : "Runs", shown: run, word: run.id }));
     return [...runs, ...fitting];
-  }, [wanted, found]);
+  }, [wanted, found, places.length]);
   const place = Math.min(at, Math.max(0, items.length - 1));
   useEffect(() => list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [place]);
   const pick = (item) => {
@@ -82,7 +105,7 @@ function Palette() {
   let group = null;
   return html`<div class="palette">
     <input type="text" role="combobox" aria-expanded="true" aria-controls="palette-list" aria-activedescendant=${items[place] ? `palette-${place}` : null}
-      aria-label="Search" placeholder="A page, an action, the beginning of a run's id or reference…" autofocus spellcheck=${false} autocomplete="off" value=${text}
+      aria-label="Search" placeholder="A page, action, status, workflow, worker, or how a reference begins…" autofocus spellcheck=${false} autocomplete="off" value=${text}
       onInput=${(event) => { setText(event.target.value); setAt(0); }} onKeyDown=${onKey} />
     <div id="palette-list" class="palette-list" role="listbox" aria-label="Found" ref=${list}>
       ${items.map((item, number) => {

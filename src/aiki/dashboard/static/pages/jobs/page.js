@@ -2,10 +2,11 @@
 
 import { html } from "../../lib/html.js";
 import { get } from "../../lib/api.js";
-import { count, plural, shortId, time } from "../../lib/format.js";
+import { count, plural, shortId } from "../../lib/format.js";
 import { useResource } from "../../lib/resource.js";
 import { ask, href, query } from "../../lib/router.js";
 import { Badge, Empty, Failed, Loading, Meter, Time, Took } from "../../parts/basics.js";
+import { filterWords, queryOf } from "../runs/filter.js";
 
 const EVERY_MS = 1_500;
 const LIMIT = 50;
@@ -32,6 +33,7 @@ function Job({ job }) {
   return html`<article class="panel card job"><header><h2>${job.verb[0].toUpperCase()}${job.verb.slice(1)} ${job.runs ? plural(job.runs, "run") : "all that fit"}</h2><${Badge} status=${isDone ? "completed" : "running"} />
       <code class="none" title=${job.id}>…${shortId(job.id)}</code></header>
     ${job.filter && html`<p class="serves">${filterWords(job.filter).map((word) => html`<span class="tag" key=${word}>${word}</span>`)}</p>`}
+    ${job.filter && queryOf(job.filter) && html`<p><a href=${href(["runs"], queryOf(job.filter))}>Runs that fit it now</a></p>`}
     ${job.reason && html`<p><q>${job.reason}</q></p>`}
     ${job.runs && html`<div class="load"><${Meter} value=${seen} of=${job.runs} label="Done" /><span class="number">${count(seen)} of ${count(job.runs)}</span></div>`}
     <dl class="numbers"><div><dt>Looked at</dt><dd>${count(seen)}</dd></div><div><dt>Changed</dt><dd>${count(job.changed ?? 0)}</dd></div>
@@ -39,10 +41,4 @@ function Job({ job }) {
     <p class="none">Asked <${Time} at=${job.created_at_ms} ago />${isDone ? html`, done in ` : html`, at work for `}<${Took} from=${job.created_at_ms} to=${job.finished_at_ms ?? null} /></p>
     ${problems.length > 0 && html`<details><summary>Why ${plural(problems.length, "run")} refused</summary><ul class="problems">${problems.map((one) => html`<li key=${one.run_id}><a href=${href(["runs", one.run_id])}><code>…${shortId(one.run_id)}</code></a> ${one.problem.message}</li>`)}</ul></details>`}
   </article>`;
-}
-
-function filterWords(filter) {
-  return Object.entries(filter)
-    .filter(([name, value]) => !["namespace", "limit", "cursor"].includes(name) && value !== null && value !== "" && value.length !== 0)
-    .flatMap(([name, value]) => (name.endsWith("_ms") ? [`${name.slice(0, -3).replaceAll("_", " ")} ${time(value)}`] : name === "tags" ? Object.entries(value).map(([tag, one]) => `${tag}:${one}`) : [`${name.replaceAll("_", " ")} ${[value].flat().join(" or ")}`]));
 }

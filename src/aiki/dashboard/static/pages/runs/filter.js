@@ -1,7 +1,8 @@
 /* Which runs are meant. The rule: the address says it all, and this is the one place that reads it. */
 
+import { time } from "../../lib/format.js";
 import { ask, href, query } from "../../lib/router.js";
-import { STATUSES, TERMINAL } from "../../lib/words.js";
+import { STATUSES, TERMINAL, wordOf } from "../../lib/words.js";
 
 const MINUTE = 60_000;
 
@@ -86,4 +87,41 @@ export const WIDE = { status: null, workflow: null, version: null, tag: null, pa
 /** Widen it to all runs. */
 export function widen() {
   narrow({ ...WIDE, q: null });
+}
+
+/** A filter, as the API has it, in words. */
+export function filterWords(given) {
+  return Object.entries(given)
+    .filter(([name, value]) => !["namespace", "limit", "cursor"].includes(name) && value !== undefined && value !== null && value !== "" && value.length !== 0)
+    .flatMap(([name, value]) => {
+      if (name.endsWith("_ms")) return [`${name.slice(0, -3).replaceAll("_", " ")} ${time(value)}`];
+      if (name === "tags") return Object.entries(value).map(([tag, one]) => `${tag}:${one}`);
+      if (name === "tag") return value;
+      if (name === "search") return [`begins with ${value}`];
+      return [`${name.replaceAll("_", " ")} ${[value].flat().map(wordOf).join(" or ")}`];
+    });
+}
+
+/** What the address of the list asks for, for a filter as the API has it; null where no address says it. */
+export function queryOf(given) {
+  const moments = Object.keys(given).filter((name) => name.endsWith("_ms") && given[name] !== null);
+  const [by, other] = new Set(moments.map((name) => name.split("_")[0]));
+  if (other) return null;
+  return {
+    status: given.status,
+    workflow: given.workflow,
+    version: given.version,
+    tag: Object.entries(given.tags ?? {}).map(([name, value]) => `${name}:${value}`),
+    parent: given.parent_id,
+    schedule: given.schedule,
+    q: given.search ?? given.reference_id,
+    by: by === "created" ? null : by,
+    from: local(given[`${by}_after_ms`]),
+    to: local(given[`${by}_before_ms`]),
+  };
+}
+
+/** A moment as a field has it, in this place's time. */
+function local(ms) {
+  return ms ? new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 23) : null;
 }

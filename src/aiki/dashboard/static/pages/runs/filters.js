@@ -4,7 +4,7 @@ import { classes, html, useEffect, useRef, useState } from "../../lib/html.js";
 import { count, shortCount } from "../../lib/format.js";
 import { Icon } from "../../lib/icons.js";
 import { go, href } from "../../lib/router.js";
-import { STATUSES, wordOf } from "../../lib/words.js";
+import { STATUSES, TERMINAL, wordOf } from "../../lib/words.js";
 import { BY, filter, narrow, OPEN, SINCE } from "./filter.js";
 
 const TYPED_AFTER_MS = 250;
@@ -12,7 +12,8 @@ const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** Statuses: each takes its runs in or out of the list. */
 export function Chips({ counts }) {
-  const { status } = filter();
+  const { status, by, since, from, to } = filter();
+  const isOfEnded = by === "finished" && Boolean(since || from || to); // what has not ended fits no time of an end: a 0 there says nothing of how many are open
   const of = counts?.by_status ?? {};
   const toggle = (one) => narrow({ status: status.includes(one) ? status.filter((other) => other !== one) : [...status, one] });
   const isOpen = status.length === OPEN.length && OPEN.every((one) => status.includes(one));
@@ -20,10 +21,10 @@ export function Chips({ counts }) {
   const shown = (number) => html`<span class="chip-count" title=${counts ? count(number) : null}>${counts ? shortCount(number) : " "}</span>`;
   return html`<div class="chips" role="group" aria-label="Statuses">
     <button type="button" class="chip" aria-pressed=${!status.length} onClick=${() => narrow({ status: null })}>All${shown(counts?.total ?? 0)}</button>
-    <button type="button" class="chip" aria-pressed=${isOpen} onClick=${() => narrow({ status: isOpen ? null : OPEN })} title="All that have not ended">Open${shown(open)}</button>
+    <button type="button" class="chip" aria-pressed=${isOpen} onClick=${() => narrow({ status: isOpen ? null : OPEN })} title="All that have not ended">Open${!isOfEnded && shown(open)}</button>
     <i class="chips-line"></i>
     ${STATUSES.map((one) => html`<button type="button" key=${one} class=${classes("chip", `is-${one}`, counts && !of[one] && "is-none")} aria-pressed=${!isOpen && status.includes(one)}
-      onClick=${() => (isOpen ? narrow({ status: [one] }) : toggle(one))}><${Icon} name=${one} size=${13} />${wordOf(one)}${shown(of[one] ?? 0)}</button>`)}
+      onClick=${() => (isOpen ? narrow({ status: [one] }) : toggle(one))}><${Icon} name=${one} size=${13} />${wordOf(one)}${(!isOfEnded || TERMINAL.has(one)) && shown(of[one] ?? 0)}</button>`)}
   </div>`;
 }
 
@@ -87,8 +88,8 @@ function Window({ given }) {
       <option value="custom">From … to …</option></select>
     ${(value || isCustom) && html`<select class="field-by" aria-label="Which time" value=${given.by} onChange=${(event) => narrow({ by: event.target.value === "created" ? null : event.target.value })}>
       ${Object.entries(BY).map(([name, word]) => html`<option key=${name} value=${name}>${word}</option>`)}</select>`}
-    ${isCustom && html`<input type="datetime-local" aria-label="From" value=${given.from} onChange=${(event) => narrow({ since: null, from: event.target.value })} />
-      <input type="datetime-local" aria-label="To" value=${given.to} onChange=${(event) => narrow({ since: null, to: event.target.value })} />`}`;
+    ${isCustom && html`<label class="field-time">From <input type="datetime-local" step="any" value=${given.from} onChange=${(event) => narrow({ since: null, from: event.target.value })} /></label>
+      <label class="field-time">to <input type="datetime-local" step="any" value=${given.to} onChange=${(event) => narrow({ since: null, to: event.target.value })} /></label>`}`;
 }
 
 function Tags({ tags }) {

@@ -5,6 +5,7 @@ import { get, namespace, newId, post } from "../../lib/api.js";
 import { plural } from "../../lib/format.js";
 import { confirm } from "../../parts/dialog.js";
 import { say } from "../../parts/toasts.js";
+import { filterWords } from "./filter.js";
 
 const JOB_WAIT_S = 30;
 
@@ -25,7 +26,7 @@ export function askMany(verb, runs, done) {
   confirm({
     title: `${word} ${plural(fitting.length, "run")}`,
     text: html`${text(fitting.length)}${runs.length > fitting.length && html` ${plural(runs.length - fitting.length, "other")} of those chosen ${runs.length - fitting.length === 1 ? "is" : "are"} in no status for it.`}`,
-    yes: word,
+    yes: `${word} ${plural(fitting.length, "run")}`,
     isDanger,
     reason: verb === "cancel",
     act: async (reason) => {
@@ -41,13 +42,14 @@ export function askMany(verb, runs, done) {
   });
 }
 
-/** Ask whether to do `verb` to all runs that fit a filter, however many: a job of the server's. `total` are there now. */
+/** Ask whether to do `verb` to all runs that fit a filter, however many: a job of the server's. `total` are there now in a status for it. */
 export function askAll(verb, { which, total }, done) {
   const { word, text, isDanger } = VERBS[verb];
+  const words = filterWords(which);
   confirm({
     title: `${word} all that fit`,
-    text: html`${text(total)} Runs in no status for it are left as they are.`,
-    yes: word,
+    text: html`${text(total)} ${words.length ? html`They are those that fit: <b>${words.join(", ")}</b>.` : html`<b>No filter narrows them: they are all that there are.</b>`} Runs in no status for it are left as they are.`,
+    yes: `${word} ${plural(total, "run")}`,
     isDanger,
     reason: verb === "cancel",
     act: async (reason) => {

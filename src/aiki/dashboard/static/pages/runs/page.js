@@ -9,6 +9,7 @@ import { Icon } from "../../lib/icons.js";
 import { dropView, saveView, views } from "../../lib/prefs.js";
 import { useResource } from "../../lib/resource.js";
 import { ask, go, href, query } from "../../lib/router.js";
+import { STATUSES } from "../../lib/words.js";
 import { Empty, Failed, Loading, Menu } from "../../parts/basics.js";
 import { close, show } from "../../parts/dialog.js";
 import { say } from "../../parts/toasts.js";
@@ -69,10 +70,10 @@ function countsOf({ workflow, version }, known) {
   return { total: Object.values(by_status).reduce((sum, number) => sum + number, 0), by_status };
 }
 
-/** How many runs fit, as far as is known. */
-function totalOf(counts, status) {
+/** How many runs fit, as far as is known; of some statuses, or of all. */
+function totalOf(counts, status = null) {
   if (!counts) return 0;
-  return status.length ? status.reduce((sum, one) => sum + (counts.by_status?.[one] ?? 0), 0) : counts.total;
+  return status ? status.reduce((sum, one) => sum + (counts.by_status?.[one] ?? 0), 0) : counts.total;
 }
 
 function body({ list, page, shown, given, choice, chooser }) {
@@ -138,11 +139,12 @@ function Many({ shown, choice, list, numbers, given }) {
   const current = new Map(shown.map((run) => [run.id, run]));
   const runs = [...choice.chosen.values()].map((run) => current.get(run.id) ?? run);
   const { isAll } = choice;
-  const total = totalOf(numbers, given.status);
-  const act = (verb) => (isAll ? askAll(verb, { which: asked(given), total }, done) : askMany(verb, runs, done));
+  const total = totalOf(numbers, given.status.length ? given.status : null);
+  const fitting = (verb) => totalOf(numbers, STATUSES.filter((status) => VERBS[verb].fits({ status }) && (!given.status.length || given.status.includes(status))));
+  const act = (verb) => (isAll ? askAll(verb, { which: asked(given), total: fitting(verb) }, done) : askMany(verb, runs, done));
   return html`<div class="many" role="region" aria-label="Chosen runs"><b>${isAll ? `All ${count(total)} that fit` : `${plural(runs.length, "run")} chosen`}</b>
     ${(isAll || total > runs.length) && html`<button type="button" class="link" onClick=${() => choice.setChoice({ runs: choice.chosen, isAll: !isAll })}>${isAll ? `Only the ${count(runs.length)} chosen` : `All ${count(total)} that fit`}</button>`}
-    ${Object.entries(VERBS).map(([verb, { word, icon, fits, isDanger }]) => html`<button type="button" key=${verb} class="button ${isDanger ? "danger" : ""}" disabled=${!isAll && !runs.some(fits)}
+    ${Object.entries(VERBS).map(([verb, { word, icon, fits, isDanger }]) => html`<button type="button" key=${verb} class="button ${isDanger ? "danger" : ""}" disabled=${isAll ? !fitting(verb) : !runs.some(fits)}
       onClick=${() => act(verb)}><${Icon} name=${icon} size=${14} />${word}</button>`)}
     <button type="button" class="bare" aria-label="Choose none" onClick=${choice.clear}><${Icon} name="close" /></button></div>`;
 }

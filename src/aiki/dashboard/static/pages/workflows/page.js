@@ -33,7 +33,8 @@ export function Workflows() {
       : html`<${Empty} title="No workflow is known yet" icon="workflows"><p>A worker announces what it serves:</p><pre>aiki worker module:worker</pre><//>`}`;
 }
 
-function group(versions) {
+/** Workflows with their versions, the newest first. */
+export function group(versions) {
   const found = Map.groupBy ? Map.groupBy(versions, (one) => one.workflow) : versions.reduce((map, one) => map.set(one.workflow, [...(map.get(one.workflow) ?? []), one]), new Map());
   return [...found].map(([name, own]) => ({ name, versions: [...own].sort((one, other) => other.version.localeCompare(one.version, "en", { numeric: true })) }));
 }
