@@ -74,7 +74,7 @@ function Needy({ needy, unserved, name }) {
       <b>${queue.workflow} ${queue.version}</b><span class="needy-why">${plural(queue.depth, "run")} ${queue.depth === 1 ? "waits" : "wait"}, and no worker serves ${queue.pool ? `them in pool ${queue.pool}` : "them"}</span>
       <${Time} at=${queue.oldest_due_at_ms} ago /></a></li>`)}
       ${needy.map((run) => html`<li key=${run.id} class=${`is-${run.status}`}><a href=${href(["runs", run.id])}><${Badge} status=${run.status} />
-      <b>${run.reference_id ?? run.workflow}</b><span class="needy-why">${run.error ? causeLine(run.error) : run.why ?? ""}</span>
+      <b>${run.reference_id ?? run.workflow}</b><span class="needy-why">${causeLine(run.error ?? run.why ?? "")}</span>
       <${Time} at=${run.finished_at_ms ?? run.started_at_ms ?? run.created_at_ms} ago /></a></li>`)}</ul></section>`;
 }
 
