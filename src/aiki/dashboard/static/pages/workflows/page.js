@@ -76,7 +76,7 @@ function Row({ workflow }) {
   const { open, ended, rate } = sum(workflow.versions);
   const took = useDurations(workflow.name);
   return html`<tr><td><a class="run-link" href=${href(["workflows"], { name: workflow.name })}><b>${workflow.name}</b></a></td>
-    <td data-label="Versions">${workflow.versions.slice(0, 3).map((one) => html`<span class="tag" key=${one.version}>${one.version}</span> `)}${workflow.versions.length > 3 && html`<span class="none">+${workflow.versions.length - 3}</span>`}</td>
+    <td data-label="Versions">${workflow.versions.slice(0, 3).map((one) => html`<span class="tag" key=${one.version} title=${one.version}>${one.version}</span> `)}${workflow.versions.length > 3 && html`<span class="none">+${workflow.versions.length - 3}</span>`}</td>
     <td data-label="Open" class="cell-number">${count(open)}</td><td data-label="Ended" class="cell-number">${count(ended)}</td><td data-label="Failed" class="cell-number">${percent(rate)}</td>
     <td data-label="p50" class="cell-number"><${Took} ms=${took.p50} number=${took.number} /></td><td data-label="p95" class="cell-number"><${Took} ms=${took.p95} number=${took.number} /></td>
     <td data-label=${took.last.length > 0 ? "Last runs" : null}>${took.last.length > 0 && html`<${Spark} runs=${took.last} />`}</td><td data-label="Served by">${servedBy(workflow.versions)}</td>
