@@ -27,8 +27,8 @@ export function Workflows() {
   if (!list.data) return html`<header class="head"><h1>Workflows</h1></header>${list.error ? html`<${Failed} error=${list.error} retry=${list.refresh} />` : html`<${Loading} />`}`;
   if (name !== null) return one ? html`<${One} key=${name} workflow=${one} />` : html`<${Empty} title="There is no such workflow" icon="workflows"><p>No worker has announced ${name}, and it has no runs.</p><a class="button" href=${href(["workflows"])}>All workflows</a><//>`;
   return html`<header class="head"><h1>Workflows</h1></header>
-    ${grouped.length ? html`<div class="panel"><table class="plain stacked workflows"><thead><tr><th>Workflow</th><th>Versions</th><th class="cell-number">Open</th><th class="cell-number">Ended</th><th class="cell-number" title="Of all that ended and are kept">Failed <small>of all kept</small></th>
-        <th class="cell-number" title="Half of the last runs took no longer">p50 <small>of the last ${LAST_RUNS}</small></th><th class="cell-number" title="Of 20 of the last runs, 19 took no longer">p95 <small>of the last ${LAST_RUNS}</small></th><th>Last runs</th><th>Served by</th><th></th></tr></thead>
+    ${grouped.length ? html`<div class="panel"><table class="plain stacked workflows"><thead><tr><th>Workflow</th><th>Versions</th><th class="cell-number">Open</th><th class="cell-number">Ended</th><th class="cell-number" title="Of all that ended and are kept">Failed <small>all kept</small></th>
+        <th class="cell-number" title="Half of the last runs took no longer">p50 <small>last ${LAST_RUNS}</small></th><th class="cell-number" title="Of 20 of the last runs, 19 took no longer">p95 <small>last ${LAST_RUNS}</small></th><th>Last runs</th><th>Served by</th><th></th></tr></thead>
       <tbody>${grouped.map((workflow) => html`<${Row} key=${workflow.name} workflow=${workflow} />`)}</tbody></table></div>`
       : html`<${Empty} title="No workflow is known yet" icon="workflows"><p>A worker announces what it serves:</p><pre>aiki worker module:worker</pre><//>`}`;
 }
