@@ -23,6 +23,7 @@ def test_the_end_of_a_reference_leads_to_its_whole(page: Page, shop: Shop) -> No
 
     expect(_rows(page)).to_have_count(1)
     page.goto("runs")
+    expect(_rows(page).first).to_be_visible()
     page.keyboard.press("Control+k")
     page.get_by_role("combobox", name="Search").fill("99281")
     expect(page.get_by_text("Nothing begins with 99281")).to_be_visible()
