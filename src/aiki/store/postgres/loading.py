@@ -102,9 +102,8 @@ async def load(connection: Connection, keys: Keys, *, also: Collection[str], now
     _take_names(ws, keys, ticking, found)
     _take_rest(ws, keys, found)
     ((_, _, now_ms, read_only, _),) = found["now"]
-    if (
-        read_only == "on"
-    ):  # after a failover, say: even what writes nothing is to find that out, since it may judge by it
+    # After a failover, say. Even what writes nothing is to find that out, since it may judge by it.
+    if read_only == "on":
         raise asyncpg.ReadOnlySQLTransactionError("the database is read-only")
     ws.now_ms = max(now(now_ms), newest_ms(ws))
     return ws
